@@ -1,0 +1,93 @@
+"""What a telephony provider's file offers, and what it is given.
+
+A provider is one module in this package with a module-level ``PROVIDER`` object; ``discover``
+finds it, the route ``/hooks/calls/{source}`` and the conformance suite come with that.
+"""
+
+from __future__ import annotations
+
+import importlib
+import pkgutil
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from functools import cached_property
+from typing import Protocol
+from urllib.parse import parse_qsl, urlsplit
+
+from server.domain.errors import Malformed
+from server.domain.event import CallEvent
+from server.domain.outcome import CallOutcome
+
+
+@dataclass(frozen=True, slots=True)
+class CallSource:
+    """One ``[call_sources.NAME]`` of the settings. ``hook_url`` is its public URL."""
+
+    name: str
+    provider: str
+    secrets: tuple[str, ...]
+    country: str
+    queue: str | None
+    ring: str  # "one": routing picks; "group": every available agent of the queue
+    hook_url: str
+    options: Mapping[str, str] = field(default_factory=dict)
+
+
+@dataclass(frozen=True)
+class HookRequest:
+    """A webhook as it came: nothing decoded, nothing re-encoded.
+
+    ``url`` is ``server.public_url`` + the raw request target, as the provider signed it.
+    """
+
+    method: str
+    url: str
+    headers: Mapping[str, str]  # case-insensitive
+    body: bytes
+    peer: str = ""
+
+    @cached_property
+    def query(self) -> list[tuple[str, str]]:
+        return parse_qsl(urlsplit(self.url).query, keep_blank_values=True)
+
+    @cached_property
+    def form(self) -> list[tuple[str, str]]:
+        """The urlencoded body with blank values kept (signatures cover them). RFC 1866 8.2.1."""
+        try:
+            return parse_qsl(self.body.decode(), keep_blank_values=True, max_num_fields=500)
+        except (UnicodeDecodeError, ValueError) as bad:
+            raise Malformed(f"the form body cannot be read: {bad}") from None
+
+
+@dataclass(frozen=True, slots=True)
+class HookReply:
+    status: int = 200
+    body: str = ""
+    content_type: str = "text/plain"
+
+
+class Provider(Protocol):
+    """Verify over the raw bytes, parse into neutral events, reply in the provider's language."""
+
+    name: str
+
+    def verify(self, source: CallSource, request: HookRequest) -> None:
+        """Raise NotAuthenticated or Forbidden unless one of ``source.secrets`` signed it."""
+
+    def parse(self, source: CallSource, request: HookRequest) -> Sequence[CallEvent]:
+        """Raise Malformed or Invalid for what cannot be understood; empty when nothing matters."""
+
+    def reply(
+        self, source: CallSource, request: HookRequest, events: Sequence[CallEvent], outcomes: Sequence[CallOutcome]
+    ) -> HookReply: ...
+
+
+def discover() -> dict[str, Provider]:
+    """Every provider module of this package, by its name."""
+    package = importlib.import_module(__package__ or "handlers.telephony")
+    found: dict[str, Provider] = {}
+    for module in pkgutil.iter_modules(package.__path__):
+        provider = getattr(importlib.import_module(f"{package.__name__}.{module.name}"), "PROVIDER", None)
+        if provider is not None:
+            found[provider.name] = provider
+    return found

@@ -1,0 +1,66 @@
+"""What the doors are given: the parts that ``server/app.py`` has put together."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+from urllib.parse import urlsplit
+
+from server.domain.permission import Actor
+from server.intake.batcher import Batcher
+from server.domain.outcome import CallOutcome
+from server.push.hub import Hub
+from server.services.directory import DirectoryKeeper
+from server.services.presence import Presence
+from server.services.sessions import Authenticator
+from server.services.take_calls import CallItem, IntakeRules
+from server.services.take_touches import FormItem, MailItem, TouchOutcome
+from server.settings import Mailbox, Settings
+from server.store.pool import Pool
+
+
+@dataclass(frozen=True, slots=True)
+class Context:
+    settings: Settings
+    pool: Pool
+    hub: Hub
+    authenticator: Authenticator
+    directory: DirectoryKeeper
+    presence: Presence
+    rules: IntakeRules
+    calls: Batcher[CallItem, CallOutcome]
+    touches: Batcher[MailItem | FormItem, TouchOutcome]
+    addresses: dict[str, int]  # what was bound: "http_port", "ws_port", "smtp_port"
+
+    @property
+    def public_url(self) -> str:
+        server = self.settings.server
+        return server.public_url or f"http://{server.host}:{self.addresses.get('http_port', server.http_port)}"
+
+    @property
+    def mailboxes(self) -> Mapping[str, Mailbox]:
+        return self.settings.mailboxes
+
+    def is_own_origin(self, origin: str, host: str) -> bool:
+        """True for a page of this server: the public origin, or the host that was spoken to on our HTTP port."""
+        said = urlsplit(origin)
+        if origin == self.public_url:
+            return True
+        here = urlsplit(f"//{host}").hostname
+        return said.scheme in ("http", "https") and said.hostname is not None and said.hostname == here
+
+    async def agent_frame(self, actor: Actor) -> dict[str, Any]:
+        """The agent of the socket's ``hello``: the agents resource's main fields and the present state."""
+        from server.store import pops
+
+        known = self.directory.snapshot.agents.get(actor.agent_id)
+        row = await pops.fetch_presence(self.pool, actor.agent_id)
+        return {
+            "id": str(actor.agent_id),
+            "name": actor.name,
+            "email": actor.email,
+            "role": actor.role,
+            "extension": known.extension if known is not None else None,
+            "state": row["state"] if row is not None else "offline",
+        }

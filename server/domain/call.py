@@ -1,0 +1,246 @@
+"""The call: a small state machine that takes events in any order, any number of times.
+
+Facts of each leg are joined (earliest time wins, a raised flag stays raised), and the state is
+derived from the facts. Joining is commutative, associative and idempotent, so order and repetition
+cannot matter; "a finished call never goes back" follows because a raised end is never lowered.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from dataclasses import dataclass, field, replace
+from datetime import UTC, datetime
+from enum import StrEnum
+from typing import Any
+
+from server.domain.event import CallEvent, Direction, EventType
+
+
+class CallState(StrEnum):
+    RINGING = "ringing"
+    ANSWERED = "answered"
+    HELD = "held"
+    TRANSFERRED = "transferred"
+    ENDED = "ended"
+    MISSED = "missed"
+    VOICEMAIL = "voicemail"
+
+
+@dataclass(frozen=True, slots=True)
+class Leg:
+    """Facts of one leg. Times are epoch seconds; ``hold`` is the last hold change, by its order."""
+
+    parent: str | None = None
+    agent: str | None = None  # who it rang
+    answerer: str | None = None  # who picked it up
+    direction: str | None = None
+    seen_at: float | None = None
+    answered_at: float | None = None
+    ended_at: float | None = None
+    cause: str | None = None
+    hold: tuple[float, float, bool] | None = None
+
+    @property
+    def talker(self) -> str | None:
+        return self.answerer or self.agent
+
+
+@dataclass(frozen=True, slots=True)
+class Call:
+    """Facts of the whole call, by leg, and what was said of the call itself."""
+
+    key: str
+    legs: Mapping[str, Leg] = field(default_factory=dict)
+    missed_at: float | None = None
+    missed_cause: str | None = None
+    voicemail_at: float | None = None
+    transferred_at: float | None = None
+    transferred_to: str | None = None
+    forwarded: bool = False
+    recording_url: str | None = None
+    swept_at: float | None = None
+
+    # -- derived -------------------------------------------------------------------------------
+
+    @property
+    def main_leg(self) -> Leg | None:
+        """The customer's leg: named like the call, else the earliest without a parent."""
+        leg = self.legs.get(self.key)
+        if leg is not None:
+            return leg
+        roots = [leg for leg in self.legs.values() if leg.parent is None]
+        return min(roots, key=lambda leg: (leg.seen_at or 0.0, leg.agent or ""), default=None)
+
+    @property
+    def direction(self) -> Direction:
+        main = self.main_leg
+        if main is not None and main.direction is not None:
+            return Direction(main.direction)
+        said = sorted(leg.direction for leg in self.legs.values() if leg.direction)
+        return Direction(said[0]) if said else Direction.INBOUND
+
+    @property
+    def _roots_ended(self) -> bool:
+        roots = [leg for leg in self.legs.values() if leg.parent is None]
+        return bool(roots) and all(leg.ended_at is not None for leg in roots)
+
+    @property
+    def started_at(self) -> datetime | None:
+        return _time(_least(leg.seen_at for leg in self.legs.values()))
+
+    @property
+    def answered_at(self) -> datetime | None:
+        return _time(_least(leg.answered_at for leg in self.legs.values()))
+
+    @property
+    def ended_at(self) -> datetime | None:
+        """When the customer's side ended; None while it has not."""
+        if self._roots_ended:
+            return _time(max(leg.ended_at or 0.0 for leg in self.legs.values() if leg.parent is None))
+        return _time(self.swept_at)
+
+    @property
+    def hangup_cause(self) -> str | None:
+        main = self.main_leg
+        return (main.cause if main is not None else None) or self.missed_cause
+
+    @property
+    def agent_ref(self) -> str | None:
+        """The agent of the latest answered leg, by the provider's name for the agent."""
+        answered = [leg for leg in self.legs.values() if leg.answered_at is not None and leg.talker]
+        talking = [leg for leg in answered if leg.ended_at is None] or answered
+        latest = max(talking, key=lambda leg: (leg.answered_at or 0.0, leg.talker or ""), default=None)
+        return latest.talker if latest is not None else None
+
+    @property
+    def state(self) -> CallState:
+        answered = [leg for leg in self.legs.values() if leg.answered_at is not None]
+        if self._roots_ended or self.swept_at is not None:
+            if self.voicemail_at is not None and not answered:
+                return CallState.VOICEMAIL
+            if answered or self.direction is not Direction.INBOUND:
+                return CallState.ENDED
+            if self.forwarded:
+                return CallState.TRANSFERRED if self.swept_at is None else CallState.ENDED
+            return CallState.MISSED
+        if not answered:
+            if self.voicemail_at is not None:
+                return CallState.VOICEMAIL
+            if self.missed_at is not None and self.direction is Direction.INBOUND:
+                return CallState.MISSED
+        if self.transferred_at is not None and not self._target_answered(answered):
+            return CallState.TRANSFERRED
+        if not answered:
+            return CallState.RINGING
+        held = any(leg.hold is not None and leg.hold[2] and leg.ended_at is None for leg in self.legs.values())
+        return CallState.HELD if held else CallState.ANSWERED
+
+    def _target_answered(self, answered: list[Leg]) -> bool:
+        if self.transferred_to is not None:
+            return any(leg.talker == self.transferred_to for leg in answered)
+        # No target named: a pick-up at or after the transfer means that it arrived.
+        return any((leg.answered_at or 0.0) >= (self.transferred_at or 0.0) for leg in answered)
+
+
+def apply_event(call: Call, event: CallEvent, received_at: datetime) -> Call:
+    """Join one event into the call. ``received_at`` stands in where the provider gives no time."""
+    at = (event.occurred_at or received_at).timestamp()
+    old = call.legs.get(event.leg_key, Leg())
+    agent = event.agent_refs[0] if len(event.agent_refs) == 1 else None
+    if event.type is EventType.TRANSFERRED:
+        agent = None
+    leg = Leg(
+        parent=old.parent or event.parent_leg_key,
+        agent=old.agent if event.type is EventType.ANSWERED else _greatest_text(old.agent, agent),
+        answerer=_greatest_text(old.answerer, agent) if event.type is EventType.ANSWERED else old.answerer,
+        direction=_greatest_text(old.direction, event.direction),
+        seen_at=_least((old.seen_at, at)),
+        answered_at=old.answered_at,
+        ended_at=old.ended_at,
+        cause=old.cause,
+        hold=old.hold,
+    )
+    kind = event.type
+    if kind is EventType.ANSWERED:
+        leg = replace(leg, answered_at=_least((old.answered_at, at)))
+    elif kind is EventType.HANGUP or event.ends_call:
+        leg = replace(leg, ended_at=_least((old.ended_at, at)), cause=_greatest_text(old.cause, event.cause))
+    elif kind in (EventType.HELD, EventType.UNHELD):
+        order = float(event.sequence) if event.sequence is not None else -1.0
+        change = (order, at, kind is EventType.HELD)
+        leg = replace(leg, hold=change if old.hold is None else max(old.hold, change))
+    call = replace(call, legs={**call.legs, event.leg_key: leg})
+    if kind is EventType.MISSED:
+        call = replace(
+            call,
+            missed_at=_least((call.missed_at, at)),
+            missed_cause=_greatest_text(call.missed_cause, event.cause),
+        )
+    elif kind is EventType.VOICEMAIL:
+        call = replace(call, voicemail_at=_least((call.voicemail_at, at)))
+    elif kind is EventType.TRANSFERRED:
+        if event.cause == "forwarded":
+            # The provider ends this call and goes on with another one: an end, but not a missed call.
+            ended = replace(leg, ended_at=_least((leg.ended_at, at)), cause="forwarded")
+            call = replace(call, legs={**call.legs, event.leg_key: ended}, forwarded=True)
+        else:
+            target = event.agent_refs[0] if event.agent_refs else None
+            latest = max((call.transferred_at or 0.0, call.transferred_to or ""), (at, target or ""))
+            call = replace(call, transferred_at=latest[0], transferred_to=latest[1] or None)
+    if event.recording_url:
+        call = replace(call, recording_url=_greatest_text(call.recording_url, event.recording_url))
+    return call
+
+
+def sweep(call: Call, now: datetime) -> Call:
+    """Close a call whose end never came."""
+    return replace(call, swept_at=_least((call.swept_at, now.timestamp())))
+
+
+def dump_call(call: Call) -> str:
+    """The facts as compact JSON, for the row."""
+    legs = {
+        key: [
+            leg.parent, leg.agent, leg.answerer, leg.direction,
+            leg.seen_at, leg.answered_at, leg.ended_at, leg.cause, leg.hold,
+        ]  # fmt: skip
+        for key, leg in call.legs.items()
+    }
+    rest = {
+        name: value
+        for name, value in (
+            ("missed_at", call.missed_at),
+            ("missed_cause", call.missed_cause),
+            ("voicemail_at", call.voicemail_at),
+            ("transferred_at", call.transferred_at),
+            ("transferred_to", call.transferred_to),
+            ("forwarded", call.forwarded),
+            ("recording_url", call.recording_url),
+            ("swept_at", call.swept_at),
+        )
+        if value
+    }
+    return json.dumps({"legs": legs, **rest}, separators=(",", ":"), ensure_ascii=False)
+
+
+def load_call(key: str, text: str) -> Call:
+    """The inverse of ``dump_call``."""
+    facts: dict[str, Any] = json.loads(text)
+    legs = {name: Leg(*row[:8], tuple(row[8]) if row[8] else None) for name, row in facts.pop("legs", {}).items()}
+    return Call(key=key, legs=legs, **facts)
+
+
+def _least(values: Any) -> float | None:
+    return min((value for value in values if value is not None), default=None)
+
+
+def _greatest_text(old: str | None, new: str | None) -> str | None:
+    """Of two claims the greater, so that the order of arrival decides nothing."""
+    if old is None or new is None:
+        return new if old is None else old
+    return max(str(old), str(new))
+
+
+def _time(seconds: float | None) -> datetime | None:
+    return None if seconds is None else datetime.fromtimestamp(seconds, UTC)

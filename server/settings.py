@@ -1,0 +1,253 @@
+"""config/*.toml + environment -> one frozen Settings. A wrong or unknown setting stops the start, by name.
+
+Order, later wins: ``config/default.toml``, the files named by ``--config`` or ``RINGPOST_CONFIG``
+(several are separated by ``:``), the environment (``RINGPOST_<SECTION>__<KEY>``), flags.
+"""
+
+from __future__ import annotations
+
+import os
+import tomllib
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any, Literal
+from zoneinfo import ZoneInfo
+
+import phonenumbers
+from pydantic import BaseModel, ConfigDict, Field, SecretStr, TypeAdapter, ValidationError, field_validator
+
+ROOT = Path(__file__).resolve().parent.parent
+DEFAULTS = ROOT / "config" / "default.toml"
+PREFIX = "RINGPOST_"
+
+
+class SettingsError(Exception):
+    """One line that names the setting and what is wrong with it."""
+
+
+class Section(BaseModel):
+    model_config = ConfigDict(extra="forbid", frozen=True, str_strip_whitespace=True)
+
+
+Port = Field(ge=0, le=65535)
+Name = Field(pattern=r"^[a-zA-Z0-9_.-]{1,64}$")
+
+
+class Server(Section):
+    host: str = "127.0.0.1"
+    http_port: int = Port
+    ws_port: int = Port
+    smtp_port: int = Port
+    data_dir: Path
+    public_url: str
+    trusted_proxies: tuple[str, ...]
+    max_hook_bytes: int = Field(ge=1024)
+    max_form_bytes: int = Field(ge=1024)
+    max_mail_bytes: int = Field(ge=1024)
+
+    @field_validator("public_url")
+    @classmethod
+    def _origin(cls, value: str) -> str:
+        if value and not value.startswith(("http://", "https://")):
+            raise ValueError("must start with http:// or https:// (the origin that providers call)")
+        return value.rstrip("/")
+
+
+class Database(Section):
+    url: SecretStr
+    bin_dir: str
+    pool_size: int = Field(ge=2, le=200)
+
+
+class Region(Section):
+    default_country: str
+    timezone: str
+    language: Literal["en", "zh_CN"]
+
+    @field_validator("default_country")
+    @classmethod
+    def _country(cls, value: str) -> str:
+        if value.upper() not in phonenumbers.SUPPORTED_REGIONS:
+            raise ValueError("must be a two-letter country code such as GB or CN")
+        return value.upper()
+
+    @field_validator("timezone")
+    @classmethod
+    def _zone(cls, value: str) -> str:
+        try:
+            ZoneInfo(value)
+        except (KeyError, ValueError, OSError):
+            raise ValueError("must be a time zone name such as Europe/London or Asia/Shanghai") from None
+        return value
+
+
+class Intake(Section):
+    writers: int = Field(ge=1, le=16)
+    batch_max: int = Field(ge=1, le=1024)
+    waiting_max: int = Field(ge=1)
+
+
+class Tickets(Section):
+    continue_window_seconds: int = Field(ge=0)
+    first_response_seconds: int = Field(ge=60)
+    resolve_seconds: int = Field(ge=60)
+
+
+class Agents(Section):
+    offline_after_seconds: float = Field(gt=0)
+    session_hours: int = Field(ge=1)
+
+
+class Calls(Section):
+    sweep_after_seconds: int = Field(ge=60)
+
+
+class Smtp(Section):
+    host: str
+    port: int = Port
+    username: str
+    password: SecretStr
+    tls: Literal["none", "starttls", "tls"]
+    attempts: int = Field(ge=1)
+
+
+class Log(Section):
+    level: Literal["debug", "info", "warning", "error"]
+    format: Literal["text", "json"]
+
+
+class CallSourceSettings(BaseModel):
+    """``[call_sources.NAME]``: keys beside these are options of the provider."""
+
+    model_config = ConfigDict(extra="allow", frozen=True)
+    provider: str
+    secrets: tuple[SecretStr, ...] = Field(min_length=1)
+    country: str = ""
+    queue: str | None = None
+    ring: Literal["one", "group"] = "one"
+
+    @field_validator("country")
+    @classmethod
+    def _country(cls, value: str) -> str:
+        return Region._country(value) if value else ""
+
+    @field_validator("secrets")
+    @classmethod
+    def _filled(cls, value: tuple[SecretStr, ...]) -> tuple[SecretStr, ...]:
+        if any(not secret.get_secret_value() for secret in value):
+            raise ValueError("an empty secret would let anybody in")
+        return value
+
+
+class Mailbox(Section):
+    address: str = Field(pattern=r"^[^@\s]+@[^@\s]+$")
+    aliases: tuple[str, ...] = ()
+    queue: str | None = None
+    name: str = ""
+    signature: str = ""
+    smtp: Smtp | None = None
+
+
+class FormField(Section):
+    name: str = Name
+    label: dict[str, str] = Field(default_factory=dict)
+    type: Literal["text", "email", "tel", "textarea", "select"] = "text"
+    required: bool = False
+    choices: tuple[str, ...] = ()
+    max_length: int = Field(default=200, ge=1, le=20000)
+
+
+class Form(Section):
+    queue: str | None = None
+    title: dict[str, str] = Field(default_factory=dict)
+    fields: tuple[FormField, ...] = ()
+    origins: tuple[str, ...] = ()
+    rate_per_minute: int = Field(default=30, ge=1)
+
+
+class Settings(Section):
+    server: Server
+    database: Database
+    region: Region
+    intake: Intake
+    tickets: Tickets
+    agents: Agents
+    calls: Calls
+    smtp: Smtp
+    log: Log
+    call_sources: dict[str, CallSourceSettings] = Field(default_factory=dict)
+    mailboxes: dict[str, Mailbox] = Field(default_factory=dict)
+    forms: dict[str, Form] = Field(default_factory=dict)
+
+
+def load_settings(
+    files: Sequence[str | Path] = (),
+    environ: Mapping[str, str] | None = None,
+    flags: Mapping[str, Any] | None = None,
+) -> Settings:
+    """Read, merge and check. Raises SettingsError with one line that names the setting."""
+    environ = os.environ if environ is None else environ
+    merged: dict[str, Any] = {}
+    named = list(files) or [part for part in environ.get(PREFIX + "CONFIG", "").split(os.pathsep) if part]
+    for file in [DEFAULTS, *named]:
+        _merge(merged, _read(Path(file)))
+    _merge(merged, _from_environment(environ, merged))
+    for dotted, value in (flags or {}).items():
+        if value is not None:
+            section, key = dotted.split(".", 1)
+            merged.setdefault(section, {})[key] = value
+    try:
+        return Settings.model_validate(merged)
+    except ValidationError as wrong:
+        first = wrong.errors()[0]
+        name = ".".join(str(part) for part in first["loc"])
+        said = first["msg"].removeprefix("Value error, ")
+        if first["type"] == "extra_forbidden":
+            said = "there is no such setting"
+        raise SettingsError(f"setting {name}: {said}") from None
+
+
+def _read(path: Path) -> dict[str, Any]:
+    try:
+        return tomllib.loads(path.read_text(encoding="utf-8"))
+    except OSError as bad:
+        raise SettingsError(f"settings file {path}: {bad.strerror}") from None
+    except (tomllib.TOMLDecodeError, UnicodeDecodeError) as bad:
+        raise SettingsError(f"settings file {path}: {bad}") from None
+
+
+def _merge(into: dict[str, Any], new: Mapping[str, Any]) -> None:
+    for key, value in new.items():
+        if isinstance(value, dict) and isinstance(into.get(key), dict):
+            _merge(into[key], value)
+        else:
+            into[key] = value
+
+
+def _from_environment(environ: Mapping[str, str], known: Mapping[str, Any]) -> dict[str, Any]:
+    """RINGPOST_SERVER__HTTP_PORT=8080 and, deeper, RINGPOST_CALL_SOURCES__MAIN__SECRETS='["a","b"]'."""
+    found: dict[str, Any] = {}
+    for name, value in environ.items():
+        if not name.startswith(PREFIX) or "__" not in name:
+            continue
+        path = [part.lower() for part in name[len(PREFIX) :].split("__")]
+        place = found
+        for part in path[:-1]:
+            place = place.setdefault(part, {})
+        place[path[-1]] = _value(value)
+    return found
+
+
+def _value(text: str) -> Any:
+    """Lists and tables may be given as JSON; anything else stays text and the model converts it."""
+    if text[:1] in "[{":
+        try:
+            return TypeAdapter(Any).validate_json(text)
+        except ValidationError:
+            return text
+    return text
+
+
+def masked(settings: Settings) -> dict[str, Any]:
+    """What ``run.py check`` shows: effective settings with secrets masked."""
+    return settings.model_dump(mode="json")

@@ -1,0 +1,14 @@
+-- name: fetch_agents
+SELECT id, name, email, role, extension, language FROM agents WHERE unit_id = 1 AND disabled_at IS NULL ORDER BY id
+
+-- name: fetch_queues
+SELECT id, name, title_en, title_zh, is_default FROM queues WHERE unit_id = 1 ORDER BY id
+
+-- name: fetch_dnis
+SELECT dnis, queue_id FROM queue_dnis WHERE unit_id = 1
+
+-- name: insert_queue
+INSERT INTO queues (unit_id, name) VALUES (1, $1) ON CONFLICT DO NOTHING
+
+-- name: notify
+SELECT pg_notify('ringpost_directory', '')

@@ -1,0 +1,100 @@
+"""The set-based statements of intake: a whole batch in a handful of round trips.
+
+They run on connections of their own (``prepare_writer``): every statement is an index look-up by
+design, and a plan chosen while tables were small must not turn into a scan as they grow.
+"""
+
+from __future__ import annotations
+
+import zlib
+from collections.abc import Iterable, Sequence
+from datetime import datetime
+from typing import Any
+
+import asyncpg
+
+from server.store.pool import Connection, load_sql
+
+SQL = load_sql(__file__)
+UNIT = 1
+
+
+def lock_key(kind: str, value: str) -> int:
+    """A number for an advisory lock; equal on every node. A collision only makes two things wait."""
+    return (zlib.crc32(kind.encode()) << 31) ^ zlib.crc32(value.encode())
+
+
+async def prepare_writer(connection: Connection) -> None:
+    await connection.execute("SET enable_seqscan = off; SET enable_mergejoin = off; SET jit = off")
+
+
+async def begin_locked(connection: Connection, keys: Iterable[int]) -> None:
+    """Open the transaction and take the batch's locks, sorted so that two batches cannot deadlock."""
+    wanted = ",".join(map(str, sorted(set(keys))))
+    await connection.execute(f"BEGIN; SELECT pg_advisory_xact_lock(k) FROM unnest('{{{wanted}}}'::bigint[]) k")
+
+
+async def lock(connection: Connection, keys: Iterable[int]) -> None:
+    """Take intake's locks inside a transaction that is open already."""
+    await connection.execute(SQL.lock, sorted(set(keys)))
+
+
+async def read_batch(
+    connection: Connection,
+    sources: Sequence[str],
+    event_keys: Sequence[str],
+    call_keys: Sequence[str],
+    phones: Sequence[str],
+    payloads: Sequence[bytes],
+    received: Sequence[datetime],
+) -> list[asyncpg.Record]:
+    """One row per event, in no order; ``i`` is its index, ``fresh`` (first row) the keys not seen before."""
+    return await connection.fetch(
+        SQL.read_batch, UNIT, list(range(len(sources))), sources, event_keys, call_keys, phones, payloads, received
+    )
+
+
+async def fetch_free_agents(connection: Connection, queue_ids: Sequence[int]) -> list[asyncpg.Record]:
+    return await connection.fetch(SQL.fetch_free_agents, queue_ids)
+
+
+async def next_ids(connection: Connection, count: int) -> list[int]:
+    return [row[0] for row in await connection.fetch(SQL.next_ids, count)]
+
+
+def columns(rows: Sequence[tuple[Any, ...]], width: int) -> list[list[Any]]:
+    """Rows turned into the column arrays that ``unnest`` takes."""
+    return [list(column) for column in zip(*rows, strict=True)] if rows else [[] for _ in range(width)]
+
+
+async def write_new(
+    connection: Connection,
+    tickets: Sequence[tuple[Any, ...]],
+    contacts: Sequence[tuple[Any, ...]],
+    pops: Sequence[tuple[Any, ...]],
+) -> list[asyncpg.Record]:
+    """Insert a batch; column order is that of ``intake.sql``. Gives (id, agent_id, contact_id) per pop."""
+    return await connection.fetch(
+        SQL.write_new, UNIT, *columns(tickets, 8), *columns(contacts, 24), *columns(pops, 4)
+    )
+
+
+async def insert_pops(connection: Connection, pops: Sequence[tuple[Any, ...]]) -> list[asyncpg.Record]:
+    return await connection.fetch(SQL.insert_pops, UNIT, *columns(pops, 4))
+
+
+async def update_contacts(connection: Connection, contacts: Sequence[tuple[Any, ...]]) -> None:
+    await connection.execute(SQL.update_contacts, *columns(contacts, 14))
+
+
+async def touch_tickets(connection: Connection, ids: Iterable[int], at: datetime) -> None:
+    await connection.execute(SQL.touch_tickets, sorted(set(ids)), at)
+
+
+async def insert_provisional(connection: Connection, customers: Sequence[tuple[Any, ...]]) -> None:
+    """Rows (id, name, language, search_key, at, phone, address, match_key)."""
+    await connection.execute(SQL.insert_provisional, UNIT, *columns(customers, 8))
+
+
+async def touch_idle(connection: Connection, agent_ids: Iterable[int], at: datetime) -> None:
+    await connection.execute(SQL.touch_idle, sorted(set(agent_ids)), at)

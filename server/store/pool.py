@@ -1,0 +1,99 @@
+"""Connections: codecs, named SQL files, and the one place where SQLSTATEs become our errors."""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import re
+from collections.abc import AsyncIterator, Awaitable, Callable
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import asyncpg
+
+from server.domain.errors import Conflict, Invalid, Unavailable
+
+if TYPE_CHECKING:
+    Pool = asyncpg.Pool[asyncpg.Record]
+    Connection = asyncpg.Connection[asyncpg.Record] | asyncpg.pool.PoolConnectionProxy[asyncpg.Record]
+else:
+    Pool = asyncpg.Pool
+    Connection = asyncpg.Connection
+
+NAME = re.compile(r"^-- name: *(\w+)[^\n]*\n", re.MULTILINE)
+
+
+class Queries:
+    """The statements of one .sql file as attributes. A name that is not there is an AttributeError."""
+
+    def __init__(self, statements: dict[str, str]) -> None:
+        self.__dict__.update(statements)
+
+    if TYPE_CHECKING:
+
+        def __getattr__(self, name: str) -> str: ...
+
+
+def load_sql(module_file: str) -> Queries:
+    """Read ``<thing>.sql`` beside ``<thing>.py``: ``-- name: NAME``, comments, one statement each."""
+    text = Path(module_file).with_suffix(".sql").read_text(encoding="utf-8")
+    parts = NAME.split(text)
+    return Queries({name: body.strip().rstrip(";") for name, body in zip(parts[1::2], parts[2::2], strict=True)})
+
+
+def _dump(value: Any) -> str:
+    return json.dumps(value, ensure_ascii=False)
+
+
+async def set_codecs(connection: Connection) -> None:
+    """jsonb as Python values; json stays text: it is stored to be passed on as it is."""
+    await connection.set_type_codec("jsonb", encoder=_dump, decoder=json.loads, schema="pg_catalog")
+
+
+async def open_pool(
+    dsn: str,
+    *,
+    min_size: int = 1,
+    max_size: int = 10,
+    init: Callable[[Connection], Awaitable[None]] | None = None,
+) -> Pool:
+    """A pool of connections in UTC. ``init`` is called with each new connection."""
+
+    async def prepare(connection: Connection) -> None:
+        await set_codecs(connection)
+        if init is not None:
+            await init(connection)
+
+    pool = await asyncpg.create_pool(
+        dsn,
+        min_size=min_size,
+        max_size=max_size,
+        init=prepare,
+        server_settings={"timezone": "UTC", "application_name": "ringpost"},
+        command_timeout=30,
+    )
+    assert pool is not None
+    return pool
+
+
+@contextlib.asynccontextmanager
+async def transaction_errors() -> AsyncIterator[None]:
+    """Around a use case: what the database says, in our words."""
+    try:
+        yield
+    except (
+        asyncpg.PostgresConnectionError,
+        asyncpg.CannotConnectNowError,
+        asyncpg.AdminShutdownError,
+        asyncpg.CrashShutdownError,
+        asyncpg.TooManyConnectionsError,
+        asyncpg.InterfaceError,
+        ConnectionError,
+        OSError,
+        TimeoutError,
+    ) as away:
+        raise Unavailable("the database is away: nothing was taken, send it again", retry_after_seconds=2) from away
+    except asyncpg.UniqueViolationError as taken:
+        raise Conflict(f"this exists already ({taken.constraint_name})") from taken
+    except (asyncpg.CharacterNotInRepertoireError, asyncpg.UntranslatableCharacterError) as bad:
+        raise Invalid("the text holds a character that cannot be stored (NUL)") from bad

@@ -1,0 +1,93 @@
+-- name: fetch_contact_for_pop
+SELECT c.*, m.subject, m.from_address, left(m.body_text, 400) AS body, m.trust,
+       (SELECT row_to_json(x) FROM (
+            SELECT k.*,
+                   (SELECT json_agg(json_build_object('number', p.number, 'label', p.label,
+                               'extension', p.extension, 'verified', p.verified) ORDER BY p.position)
+                    FROM customer_phones p WHERE p.customer_id = k.id) AS phones,
+                   (SELECT json_agg(json_build_object('address', e.address, 'verified', e.verified)
+                               ORDER BY e.position)
+                    FROM customer_emails e WHERE e.customer_id = k.id) AS emails,
+                   (SELECT json_object_agg(i.system, i.external_id)
+                    FROM customer_external_ids i WHERE i.customer_id = k.id) AS external_ids
+            FROM customers k WHERE k.id = c.customer_id) x) AS customer,
+       (SELECT json_agg(t) FROM (
+            SELECT t.id, t.subject, t.status, t.kind, t.priority, t.queue_id, t.assignee_agent_id, t.channel,
+                   t.created_at, t.updated_at, t.resolve_due_at
+            FROM tickets t
+            WHERE t.id = c.ticket_id OR (t.customer_id = c.customer_id AND t.merged_into IS NULL)
+            ORDER BY (t.id = c.ticket_id) DESC, t.id DESC LIMIT 6) t) AS tickets,
+       (SELECT json_agg(r) FROM (
+            SELECT r.id, r.channel, r.direction, r.state, r.agent_id, r.ticket_id, r.started_at
+            FROM contacts r WHERE r.customer_id = c.customer_id AND r.id <> c.id
+            ORDER BY r.id DESC LIMIT 5) r) AS recent
+FROM contacts c
+LEFT JOIN LATERAL (SELECT subject, from_address, body_text, trust FROM messages
+                   WHERE messages.ticket_id = c.ticket_id AND messages.contact_id = c.id
+                   ORDER BY id LIMIT 1) m ON true
+WHERE c.id = $1
+
+-- name: fetch_unacked
+-- Order by commit: created_at is the transaction's time, ids break ties.
+SELECT id, agent_id, payload FROM pops
+WHERE agent_id = $1 AND acked_at IS NULL AND created_at > $2
+ORDER BY created_at, id
+
+-- name: ack
+UPDATE pops SET acked_at = $3 WHERE id = $1 AND agent_id = $2 AND acked_at IS NULL
+
+-- name: insert_pop
+INSERT INTO pops (unit_id, agent_id, contact_id, reason, payload) VALUES (1, $1, $2, $3, $4) RETURNING id
+
+-- name: fetch_oldest_waiting
+-- The contact that waits longest in one of the agent's queues. Voice goes first: a caller is on the line.
+SELECT c.id, c.source, c.call_key, c.channel, c.queue_id
+FROM contacts c
+JOIN queue_agents qa ON qa.queue_id = c.queue_id AND qa.agent_id = $1
+WHERE c.state = 'ringing' AND c.agent_id IS NULL AND c.rung_agent_ids = '{}' AND (c.channel <> 'call' OR $2)
+ORDER BY (c.channel = 'call') DESC, c.id
+LIMIT 1
+
+-- name: lock_waiting
+SELECT id FROM contacts
+WHERE id = $1 AND state = 'ringing' AND agent_id IS NULL AND rung_agent_ids = '{}'
+FOR UPDATE
+
+-- name: offer
+UPDATE contacts SET agent_id = $2, rung_agent_ids = ARRAY[$2::bigint], version = version + 1,
+    state = CASE WHEN channel = 'call' THEN state ELSE 'answered' END
+WHERE id = $1
+RETURNING ticket_id
+
+-- name: assign_if_free
+UPDATE tickets SET assignee_agent_id = $2, updated_at = $3, version = version + 1
+WHERE id = $1 AND assignee_agent_id IS NULL
+
+-- name: fetch_presence
+SELECT p.state, p.reason, p.since,
+       EXISTS (SELECT FROM contacts c
+               WHERE c.agent_id = p.agent_id AND c.channel = 'call' AND c.ended_at IS NULL) AS busy
+FROM presence p WHERE p.agent_id = $1
+
+-- name: set_presence
+INSERT INTO presence (agent_id, state, reason, since, idle_since) VALUES ($1, $2, $3, $4, $4)
+ON CONFLICT (agent_id) DO UPDATE
+SET state = excluded.state, reason = excluded.reason, since = excluded.since,
+    idle_since = CASE WHEN presence.state = 'available' THEN presence.idle_since ELSE excluded.since END
+WHERE presence.state <> excluded.state OR presence.reason <> excluded.reason
+
+-- name: connect_presence
+-- A connection makes an agent available who had not said otherwise.
+INSERT INTO presence (agent_id, state, since, idle_since) VALUES ($1, 'available', $2, $2)
+ON CONFLICT (agent_id) DO UPDATE SET state = 'available', reason = '', since = $2, idle_since = $2
+WHERE presence.state = 'offline'
+
+-- name: fetch_live_calls
+SELECT id, source, call_key, legs, agent_id FROM contacts
+WHERE channel = 'call' AND ended_at IS NULL AND started_at < $1
+ORDER BY id LIMIT 200
+
+-- name: close_swept
+UPDATE contacts SET state = $2, legs = $3::json, ended_at = $4, hangup_cause = coalesce(hangup_cause, 'swept'),
+    version = version + 1
+WHERE id = $1 AND ended_at IS NULL
