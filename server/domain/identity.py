@@ -179,10 +179,10 @@ def _classify(text: str, country: str) -> tuple[CallerKind, str | None, str | No
         if reading is not None and not reading.valid:
             reading = _likelier(reading, bare, country)
     reading = reading or read_number(bare, country)
-    if digits in KEYPAD or digits.removeprefix(calling_code(country)) in KEYPAD:
+    spelled = digits in KEYPAD or digits.removeprefix(calling_code(country)) in KEYPAD
+    if spelled and (reading is None or not reading.valid):
         # Someone's real number may spell a word on the keypad; one that nobody can have is the word.
-        if reading is None or not reading.valid:
-            return CallerKind.WITHHELD, None, None
+        return CallerKind.WITHHELD, None, None
     if reading is None:
         return CallerKind.INVALID, None, None
     return CallerKind.E164, reading.e164, reading.extension

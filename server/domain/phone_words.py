@@ -33,8 +33,7 @@ bilinmeyen|gizli|άγνωστος|απόκρυψη|ανώνυμος
 _FILLERS = frozenset(
     "number num no nr id cid callerid caller call calls calling name party user subscriber line the "
     "nummer rufnummer anrufer anruf teilnehmer numero appel appelant llamada chiamata chiamante chamada "
-    "numer telefonu nummer samtal cislo szam numara номер звонок абонент"
-    "".split()
+    "numer telefonu samtal cislo szam numara номер звонок абонент".split()
 )
 _CJK_FILLERS = ("号码", "號碼", "来电", "來電", "電話", "电话", "番号", "번호", "用户")
 
