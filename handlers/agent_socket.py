@@ -194,7 +194,9 @@ async def _close(
     writer.cancel()
     code, reason = session.closed
     if code == TOO_SLOW:
-        connection.close_timeout = SLOW_CLOSE_SECONDS  # time to read what is buffered, and the reason after it
+        connection.close_timeout = (
+            SLOW_CLOSE_SECONDS  # time to read what is buffered, and the reason after it
+        )
     await connection.close(code, reason)
 
 

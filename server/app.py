@@ -132,11 +132,15 @@ async def start(
     limits = settings.intake
 
     async def quarantine_call(item: CallItem, bad: Exception) -> None:
-        await quarantine.put(pool, "call", item.source, f"could not be taken in ({type(bad).__name__})", {}, item.raw)
+        await quarantine.put(
+            pool, "call", item.source, f"could not be taken in ({type(bad).__name__})", {}, item.raw
+        )
 
     async def quarantine_touch(item: MailItem | FormItem, bad: Exception) -> None:
         door, source = ("email", item.mailbox) if isinstance(item, MailItem) else ("form", item.form)
-        await quarantine.put(pool, door, source, f"could not be taken in ({type(bad).__name__})", {}, item.raw)
+        await quarantine.put(
+            pool, door, source, f"could not be taken in ({type(bad).__name__})", {}, item.raw
+        )
 
     calls = Batcher(
         call_intake.commit,
@@ -190,7 +194,11 @@ async def start(
     addresses["smtp_port"] = await mail_door.start(server.host, server.smtp_port)
     stack.push_async_callback(mail_door.stop)
     runner = web.AppRunner(
-        handlers.http(ctx), access_log=None, handle_signals=False, shutdown_timeout=3.0, keepalive_timeout=75.0
+        handlers.http(ctx),
+        access_log=None,
+        handle_signals=False,
+        shutdown_timeout=3.0,
+        keepalive_timeout=75.0,
     )
     await runner.setup()
     stack.push_async_callback(runner.cleanup)
@@ -239,16 +247,18 @@ async def open_database(
 
 
 def queues_named(settings: Settings) -> list[str]:
-    named = [one.queue for group in (settings.call_sources, settings.mailboxes, settings.forms) for one in group.values()]
+    named = [
+        one.queue
+        for group in (settings.call_sources, settings.mailboxes, settings.forms)
+        for one in group.values()
+    ]
     return sorted({name for name in named if name})
 
 
 def transport_of(smtp: Smtp, data_dir: Path) -> Transport:
     if not smtp.host:
         return ConsoleTransport(data_dir / "outgoing")
-    return SmtpTransport(
-        smtp.host, smtp.port, smtp.username, smtp.password.get_secret_value(), smtp.tls
-    )
+    return SmtpTransport(smtp.host, smtp.port, smtp.username, smtp.password.get_secret_value(), smtp.tls)
 
 
 async def _close_pool(pool: Pool) -> None:

@@ -36,7 +36,9 @@ class Context:
     @property
     def public_url(self) -> str:
         server = self.settings.server
-        return server.public_url or f"http://{server.host}:{self.addresses.get('http_port', server.http_port)}"
+        return (
+            server.public_url or f"http://{server.host}:{self.addresses.get('http_port', server.http_port)}"
+        )
 
     @property
     def mailboxes(self) -> Mapping[str, Mailbox]:

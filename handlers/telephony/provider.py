@@ -14,7 +14,7 @@ from functools import cached_property
 from typing import Protocol
 from urllib.parse import parse_qsl, urlsplit
 
-from server.domain.errors import Malformed
+from handlers.telephony.fields import read_form
 from server.domain.event import CallEvent
 from server.domain.outcome import CallOutcome
 
@@ -53,10 +53,7 @@ class HookRequest:
     @cached_property
     def form(self) -> list[tuple[str, str]]:
         """The urlencoded body with blank values kept (signatures cover them). RFC 1866 8.2.1."""
-        try:
-            return parse_qsl(self.body.decode(), keep_blank_values=True, max_num_fields=500)
-        except (UnicodeDecodeError, ValueError) as bad:
-            raise Malformed(f"the form body cannot be read: {bad}") from None
+        return read_form(self.body)
 
 
 @dataclass(frozen=True, slots=True)
@@ -78,7 +75,11 @@ class Provider(Protocol):
         """Raise Malformed or Invalid for what cannot be understood; empty when nothing matters."""
 
     def reply(
-        self, source: CallSource, request: HookRequest, events: Sequence[CallEvent], outcomes: Sequence[CallOutcome]
+        self,
+        source: CallSource,
+        request: HookRequest,
+        events: Sequence[CallEvent],
+        outcomes: Sequence[CallOutcome],
     ) -> HookReply: ...
 
 

@@ -17,6 +17,9 @@ from typing import Any
 from server.domain.event import CallEvent, Direction, EventType
 
 
+_encode = json.JSONEncoder(separators=(",", ":"), ensure_ascii=False).encode
+
+
 class CallState(StrEnum):
     RINGING = "ringing"
     ANSWERED = "answered"
@@ -133,7 +136,9 @@ class Call:
             return CallState.TRANSFERRED
         if not answered:
             return CallState.RINGING
-        held = any(leg.hold is not None and leg.hold[2] and leg.ended_at is None for leg in self.legs.values())
+        held = any(
+            leg.hold is not None and leg.hold[2] and leg.ended_at is None for leg in self.legs.values()
+        )
         return CallState.HELD if held else CallState.ANSWERED
 
     def _target_answered(self, answered: list[Leg]) -> bool:
@@ -146,31 +151,9 @@ class Call:
 def apply_event(call: Call, event: CallEvent, received_at: datetime) -> Call:
     """Join one event into the call. ``received_at`` stands in where the provider gives no time."""
     at = (event.occurred_at or received_at).timestamp()
-    old = call.legs.get(event.leg_key, Leg())
-    agent = event.agent_refs[0] if len(event.agent_refs) == 1 else None
-    if event.type is EventType.TRANSFERRED:
-        agent = None
-    leg = Leg(
-        parent=old.parent or event.parent_leg_key,
-        agent=old.agent if event.type is EventType.ANSWERED else _greatest_text(old.agent, agent),
-        answerer=_greatest_text(old.answerer, agent) if event.type is EventType.ANSWERED else old.answerer,
-        direction=_greatest_text(old.direction, event.direction),
-        seen_at=_least((old.seen_at, at)),
-        answered_at=old.answered_at,
-        ended_at=old.ended_at,
-        cause=old.cause,
-        hold=old.hold,
-    )
     kind = event.type
-    if kind is EventType.ANSWERED:
-        leg = replace(leg, answered_at=_least((old.answered_at, at)))
-    elif kind is EventType.HANGUP or event.ends_call:
-        leg = replace(leg, ended_at=_least((old.ended_at, at)), cause=_greatest_text(old.cause, event.cause))
-    elif kind in (EventType.HELD, EventType.UNHELD):
-        order = float(event.sequence) if event.sequence is not None else -1.0
-        change = (order, at, kind is EventType.HELD)
-        leg = replace(leg, hold=change if old.hold is None else max(old.hold, change))
-    call = replace(call, legs={**call.legs, event.leg_key: leg})
+    forwarded = kind is EventType.TRANSFERRED and event.cause == "forwarded"
+    call = replace(call, legs={**call.legs, event.leg_key: _join_leg(call.legs.get(event.leg_key), event, at)})
     if kind is EventType.MISSED:
         call = replace(
             call,
@@ -179,18 +162,54 @@ def apply_event(call: Call, event: CallEvent, received_at: datetime) -> Call:
         )
     elif kind is EventType.VOICEMAIL:
         call = replace(call, voicemail_at=_least((call.voicemail_at, at)))
+    elif forwarded:
+        call = replace(call, forwarded=True)
     elif kind is EventType.TRANSFERRED:
-        if event.cause == "forwarded":
-            # The provider ends this call and goes on with another one: an end, but not a missed call.
-            ended = replace(leg, ended_at=_least((leg.ended_at, at)), cause="forwarded")
-            call = replace(call, legs={**call.legs, event.leg_key: ended}, forwarded=True)
-        else:
-            target = event.agent_refs[0] if event.agent_refs else None
-            latest = max((call.transferred_at or 0.0, call.transferred_to or ""), (at, target or ""))
-            call = replace(call, transferred_at=latest[0], transferred_to=latest[1] or None)
+        target = event.agent_refs[0] if event.agent_refs else ""
+        latest = max((call.transferred_at or 0.0, call.transferred_to or ""), (at, target))
+        call = replace(call, transferred_at=latest[0], transferred_to=latest[1] or None)
     if event.recording_url:
         call = replace(call, recording_url=_greatest_text(call.recording_url, event.recording_url))
     return call
+
+
+def _join_leg(old: Leg | None, event: CallEvent, at: float) -> Leg:
+    kind = event.type
+    agent = event.agent_refs[0] if len(event.agent_refs) == 1 and kind is not EventType.TRANSFERRED else None
+    answered = kind is EventType.ANSWERED
+    # A provider that ends this call and goes on with another one ("forwarded") ends it, but nobody missed it.
+    ended = (
+        kind is EventType.HANGUP
+        or event.ends_call
+        or (kind is EventType.TRANSFERRED and event.cause == "forwarded")
+    )
+    hold = None
+    if kind in (EventType.HELD, EventType.UNHELD):
+        hold = (float(event.sequence) if event.sequence is not None else -1.0, at, kind is EventType.HELD)
+    new = Leg(
+        event.parent_leg_key,
+        None if answered else agent,
+        agent if answered else None,
+        event.direction.value if event.direction is not None else None,
+        at,
+        at if answered else None,
+        at if ended else None,
+        event.cause if ended else None,
+        hold,
+    )
+    if old is None:
+        return new
+    return Leg(
+        _greatest_text(old.parent, new.parent),
+        _greatest_text(old.agent, new.agent),
+        _greatest_text(old.answerer, new.answerer),
+        _greatest_text(old.direction, new.direction),
+        _least((old.seen_at, at)),
+        _least((old.answered_at, new.answered_at)),
+        _least((old.ended_at, new.ended_at)),
+        _greatest_text(old.cause, new.cause),
+        max((one for one in (old.hold, hold) if one is not None), default=None),
+    )
 
 
 def sweep(call: Call, now: datetime) -> Call:
@@ -202,8 +221,15 @@ def dump_call(call: Call) -> str:
     """The facts as compact JSON, for the row."""
     legs = {
         key: [
-            leg.parent, leg.agent, leg.answerer, leg.direction,
-            leg.seen_at, leg.answered_at, leg.ended_at, leg.cause, leg.hold,
+            leg.parent,
+            leg.agent,
+            leg.answerer,
+            leg.direction,
+            leg.seen_at,
+            leg.answered_at,
+            leg.ended_at,
+            leg.cause,
+            leg.hold,
         ]  # fmt: skip
         for key, leg in call.legs.items()
     }
@@ -221,13 +247,15 @@ def dump_call(call: Call) -> str:
         )
         if value
     }
-    return json.dumps({"legs": legs, **rest}, separators=(",", ":"), ensure_ascii=False)
+    return _encode({"legs": legs, **rest})
 
 
 def load_call(key: str, text: str) -> Call:
     """The inverse of ``dump_call``."""
     facts: dict[str, Any] = json.loads(text)
-    legs = {name: Leg(*row[:8], tuple(row[8]) if row[8] else None) for name, row in facts.pop("legs", {}).items()}
+    legs = {
+        name: Leg(*row[:8], tuple(row[8]) if row[8] else None) for name, row in facts.pop("legs", {}).items()
+    }
     return Call(key=key, legs=legs, **facts)
 
 

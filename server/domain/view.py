@@ -14,12 +14,14 @@ def text_id(value: int | None) -> str | None:
 
 
 def time_text(value: datetime | str | None) -> str | None:
-    """RFC 3339 in UTC. JSON built by the database already carries text; it is made the same."""
+    """RFC 3339 in UTC. JSON built by the database (its connections speak UTC) carries text already."""
     if value is None:
         return None
     if isinstance(value, str):
-        value = datetime.fromisoformat(value)
-    return value.astimezone(UTC).isoformat(timespec="milliseconds").replace("+00:00", "Z")
+        return value[:-6] + "Z" if value.endswith("+00:00") else value
+    if value.tzinfo is not UTC:
+        value = value.astimezone(UTC)
+    return value.isoformat(timespec="milliseconds")[:-6] + "Z"
 
 
 def ticket_number(ticket_id: int) -> str:
@@ -150,7 +152,9 @@ WARNINGS = {
 }
 
 
-def warnings_of(customer: Row | None, tickets: Sequence[Row], *, withheld: bool, now: datetime) -> list[dict[str, str]]:
+def warnings_of(
+    customer: Row | None, tickets: Sequence[Row], *, withheld: bool, now: datetime
+) -> list[dict[str, str]]:
     """What the agent must know first, as ``{code, text, text_zh}``."""
     codes: list[str] = ["withheld"] if withheld else []
     if customer is not None:

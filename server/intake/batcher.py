@@ -47,9 +47,12 @@ class Batcher(Generic[Item, Outcome]):
         self._idle: deque[asyncio.Future[None]] = deque()
         self._tasks: list[asyncio.Task[None]] = []
         self._closing = False
+        self.batches = 0  # committed since the start
 
     def start(self) -> None:
-        self._tasks = [asyncio.create_task(self._write(), name=f"intake-writer-{n}") for n in range(self._writers)]
+        self._tasks = [
+            asyncio.create_task(self._write(), name=f"intake-writer-{n}") for n in range(self._writers)
+        ]
 
     async def stop(self) -> None:
         """Finish what was accepted, then end."""
@@ -113,6 +116,7 @@ class Batcher(Generic[Item, Outcome]):
                     log.error("quarantine_failed", error=repr(worse))
             _fail(future, bad)
             return
+        self.batches += 1
         for (_, future), outcome in zip(batch, outcomes, strict=True):
             if not future.done():
                 future.set_result(outcome)

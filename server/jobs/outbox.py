@@ -47,7 +47,9 @@ class OutboxSender:
             await transport.send(bytes(row["raw"]), row["mail_from"], list(row["rcpt_to"]))
         except TemporaryFailure as later:
             if attempt >= self._attempts:
-                await self._settle(row["id"], row["ticket_id"], "failed", f"given up after {attempt} tries: {later}")
+                await self._settle(
+                    row["id"], row["ticket_id"], "failed", f"given up after {attempt} tries: {later}"
+                )
             else:
                 wait = BACKOFF_SECONDS[min(attempt, len(BACKOFF_SECONDS)) - 1]
                 await store.postpone(self._pool, row["id"], now + timedelta(seconds=wait), str(later))

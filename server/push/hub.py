@@ -18,7 +18,14 @@ GOING_AWAY = 1001
 SHOWN_KEPT = 2000
 
 HINTS = frozenset(
-    {"contact_changed", "ticket_changed", "customer_changed", "queue_changed", "presence_changed", "announcement"}
+    {
+        "contact_changed",
+        "ticket_changed",
+        "customer_changed",
+        "queue_changed",
+        "presence_changed",
+        "announcement",
+    }
 )
 
 

@@ -2,14 +2,23 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Mapping, Sequence
 from datetime import datetime
 from typing import Any
 
+import orjson
+
 from server.domain.directory import Directory
 from server.domain.errors import NotFound
-from server.domain.view import contact_view, customer_view, text_id, ticket_brief, time_text, warning, warnings_of
+from server.domain.view import (
+    contact_view,
+    customer_view,
+    text_id,
+    ticket_brief,
+    time_text,
+    warning,
+    warnings_of,
+)
 from server.store import pops as store
 from server.store.pool import Connection
 
@@ -61,7 +70,7 @@ def pop_payload(
     shown = ticket_brief(ticket, directory.queue_name(ticket["queue_id"])) if ticket is not None else None
     if shown is not None:
         shown["continued"] = continued
-    return json.dumps(
+    return orjson.dumps(
         {
             "reason": reason,
             "contact": contact,
@@ -77,10 +86,8 @@ def pop_payload(
             "recent": list(recent),
             "warnings": list(warnings),
             "created_at": time_text(now),
-        },
-        ensure_ascii=False,
-        separators=(",", ":"),
-    )
+        }
+    ).decode()
 
 
 async def payload_of_contact(
@@ -90,10 +97,10 @@ async def payload_of_contact(
     row = await store.fetch_contact_for_pop(connection, contact_id)
     if row is None:
         raise NotFound(f"contact {contact_id} does not exist")
-    customer = json.loads(row["customer"]) if row["customer"] else None
-    tickets = json.loads(row["tickets"]) if row["tickets"] else []
-    candidates = json.loads(row["candidates"] or "[]")
-    holder = {"recent": json.loads(row["recent"]) if row["recent"] else []}
+    customer = orjson.loads(row["customer"]) if row["customer"] else None
+    tickets = orjson.loads(row["tickets"]) if row["tickets"] else []
+    candidates = orjson.loads(row["candidates"] or "[]")
+    holder = {"recent": orjson.loads(row["recent"]) if row["recent"] else []}
     warnings = warnings_of(customer, tickets, withheld=row["withheld"], now=now)
     if row["trust"] == "unproven":
         warnings.append(warning("unverified_sender"))

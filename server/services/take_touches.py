@@ -209,7 +209,9 @@ class TouchIntake:
         if touch.channel != "email":
             return None, ""
         if thread_ticket_id is not None:
-            ticket = await store.fetch_ticket_for_reply(connection, thread_ticket_id, touch.address, touch.mail_key)
+            ticket = await store.fetch_ticket_for_reply(
+                connection, thread_ticket_id, touch.address, touch.mail_key
+            )
             if ticket is not None:
                 return ticket, "" if ticket["participant"] or touch.machine else "unproven"
         for tag in TICKET_TAG.findall(touch.subject)[:3]:
@@ -310,7 +312,9 @@ def _of_mail(item: MailItem) -> _Touch:
     # Nearest first: what it answers, then the references from last to first.
     threads = [mail.in_reply_to] if mail.in_reply_to else []
     threads += [one for one in reversed(mail.references) if one not in threads]
-    proof = hashlib.sha256(f"{address}\0{mail.subject}\0{mail.body_text}".encode("utf-8", "replace")).hexdigest()[:16]
+    proof = hashlib.sha256(
+        f"{address}\0{mail.subject}\0{mail.body_text}".encode("utf-8", "replace")
+    ).hexdigest()[:16]
     normal = normalise_email(address)
     return _Touch(
         channel="email",

@@ -31,7 +31,9 @@ async def prepare_writer(connection: Connection) -> None:
 async def begin_locked(connection: Connection, keys: Iterable[int]) -> None:
     """Open the transaction and take the batch's locks, sorted so that two batches cannot deadlock."""
     wanted = ",".join(map(str, sorted(set(keys))))
-    await connection.execute(f"BEGIN; SELECT pg_advisory_xact_lock(k) FROM unnest('{{{wanted}}}'::bigint[]) k")
+    await connection.execute(
+        f"BEGIN; SELECT pg_advisory_xact_lock(k) FROM unnest('{{{wanted}}}'::bigint[]) k"
+    )
 
 
 async def lock(connection: Connection, keys: Iterable[int]) -> None:
@@ -50,7 +52,15 @@ async def read_batch(
 ) -> list[asyncpg.Record]:
     """One row per event, in no order; ``i`` is its index, ``fresh`` (first row) the keys not seen before."""
     return await connection.fetch(
-        SQL.read_batch, UNIT, list(range(len(sources))), sources, event_keys, call_keys, phones, payloads, received
+        SQL.read_batch,
+        UNIT,
+        list(range(len(sources))),
+        sources,
+        event_keys,
+        call_keys,
+        phones,
+        payloads,
+        received,
     )
 
 

@@ -38,7 +38,9 @@ def load_sql(module_file: str) -> Queries:
     """Read ``<thing>.sql`` beside ``<thing>.py``: ``-- name: NAME``, comments, one statement each."""
     text = Path(module_file).with_suffix(".sql").read_text(encoding="utf-8")
     parts = NAME.split(text)
-    return Queries({name: body.strip().rstrip(";") for name, body in zip(parts[1::2], parts[2::2], strict=True)})
+    return Queries(
+        {name: body.strip().rstrip(";") for name, body in zip(parts[1::2], parts[2::2], strict=True)}
+    )
 
 
 def _dump(value: Any) -> str:
@@ -92,7 +94,9 @@ async def transaction_errors() -> AsyncIterator[None]:
         OSError,
         TimeoutError,
     ) as away:
-        raise Unavailable("the database is away: nothing was taken, send it again", retry_after_seconds=2) from away
+        raise Unavailable(
+            "the database is away: nothing was taken, send it again", retry_after_seconds=2
+        ) from away
     except asyncpg.UniqueViolationError as taken:
         raise Conflict(f"this exists already ({taken.constraint_name})") from taken
     except (asyncpg.CharacterNotInRepertoireError, asyncpg.UntranslatableCharacterError) as bad:

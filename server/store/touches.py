@@ -45,7 +45,9 @@ async def write_touch(connection: Connection, values: Sequence[Any]) -> None:
     await connection.execute(SQL.write_touch, *values)
 
 
-async def insert_attachments(connection: Connection, message_id: int, rows: Sequence[tuple[Any, ...]]) -> None:
+async def insert_attachments(
+    connection: Connection, message_id: int, rows: Sequence[tuple[Any, ...]]
+) -> None:
     """Rows (name, content_type, size, sha256, inline, content_id, content)."""
     await connection.executemany(SQL.insert_blob, [(row[3], row[2], row[6]) for row in rows])
     await connection.executemany(SQL.insert_attachment, [(message_id, *row[:6]) for row in rows])

@@ -1,0 +1,414 @@
+"""The work of one batch of call events, inside its transaction."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import replace
+from datetime import UTC, datetime
+from typing import Any
+
+import asyncpg
+import orjson
+
+from server.domain.call import Call, CallState, apply_event, dump_call, load_call
+from server.domain.directory import Agent, Directory, Queue
+from server.domain.event import CallEvent, Direction, EventType
+from server.domain.identity import CallerKind, format_phone
+from server.domain.matching import decide_match
+from server.domain.names import search_key
+from server.domain.outcome import CallOutcome, RungAgent
+from server.domain.routing import FreeAgent, decide_agent, decide_group
+from server.domain.view import text_id, time_text, warnings_of
+from server.push.hub import Pop
+from server.services.call_contact import Contact, decide_continued, evidence_of, provisional
+from server.services.call_item import CallItem, IntakeRules, caller_words
+from server.services.pop_payload import customer_of_found, payload_of_contact, pop_payload, recent_of
+from server.store import intake as store
+from server.store.pool import Connection
+
+ENDED = (CallState.ENDED, CallState.MISSED, CallState.VOICEMAIL)
+
+
+class CallBatch:
+    """The work of one transaction."""
+
+    def __init__(self, items: list[CallItem], directory: Directory, rules: IntakeRules) -> None:
+        self.items = items
+        self.directory = directory
+        self.rules = rules
+        self.contacts: dict[tuple[str, str], Contact] = {}
+        self.fresh: set[str] = set()
+        self.tickets: list[tuple[Any, ...]] = []
+        self.customers: list[tuple[Any, ...]] = []
+        self.touched: set[int] = set()
+        self.freed: set[int] = set()
+        self.pops: list[tuple[int, int, str, str]] = []
+        self.stored_pops: list[Pop] = []
+        self.free: dict[int, list[FreeAgent]] = {}
+        self.taken: set[int] = set()
+        self._opened: dict[int, dict[str, Any]] = {}  # customer -> ticket opened in this batch
+        self._born: dict[str, dict[str, Any]] = {}  # number -> customer made in this batch
+        self._duplicates: list[bool] = []
+
+    def lock_keys(self) -> list[int]:
+        keys = []
+        for item in self.items:
+            keys.append(store.lock_key(item.source, item.event.call_key))
+            if item.peer.e164:
+                keys.append(store.lock_key("tel", item.peer.e164))
+            queue = self._queue_of(item)
+            if queue is not None and self._needs_routing(item):
+                keys.append(store.lock_key("queue", str(queue.id)))
+        return keys
+
+    async def work(self, connection: Connection) -> None:
+        items = self.items
+        rows = await store.read_batch(
+            connection,
+            [item.source for item in items],
+            [item.event.event_key for item in items],
+            [item.event.call_key for item in items],
+            [item.peer.e164 or "" for item in items],
+            [item.raw for item in items],
+            [item.received_at for item in items],
+        )
+        by_index = sorted(rows, key=lambda row: int(row["i"]))
+        self.fresh = set(by_index[0]["fresh"] or ())
+        wanted = sum(
+            1
+            for row, item in zip(by_index, items, strict=True)
+            if row["contact_id"] is None and not row["found"]
+        )
+        spare = iter(await store.next_ids(connection, wanted) if wanted else [])
+        queues = {queue.id for item in items if self._needs_routing(item) and (queue := self._queue_of(item))}
+        if queues:
+            for free in await store.fetch_free_agents(connection, list(queues)):
+                agent = FreeAgent(free["agent_id"], free["idle_since"], free["busy"], free["load"])
+                self.free.setdefault(free["queue_id"], []).append(agent)
+        for row, item in zip(by_index, items, strict=True):
+            self._take(row, item, spare)
+        await self._write(connection)
+
+    # -- one event -------------------------------------------------------------------------------
+
+    def _take(self, row: asyncpg.Record, item: CallItem, spare: Any) -> None:
+        key = f"{item.source}\x1f{item.event.event_key}"
+        contact = self._contact(row, item, spare)
+        duplicate = key not in self.fresh
+        self._duplicates.append(duplicate)
+        if duplicate:
+            return
+        self.fresh.discard(key)  # the same key twice in one batch is a duplicate too
+        before = CallState(contact.state) if contact.state else None
+        named = self._named(item.event)
+        event = (
+            replace(item.event, agent_refs=tuple(f"agent:{agent.id}" for agent in named))
+            if named
+            else item.event
+        )
+        contact.call = apply_event(contact.call, event, item.received_at)
+        contact.state = contact.call.state.value
+        contact.changed = True
+        self._follow_agents(contact, item, named, before)
+        if contact.call.ended_at is not None and not contact.ended_before:
+            contact.ended_before = True
+            if contact.agent_id is not None:
+                self.freed.add(contact.agent_id)
+
+    def _contact(self, row: asyncpg.Record, item: CallItem, spare: Any) -> Contact:
+        key = (item.source, item.event.call_key)
+        contact = self.contacts.get(key)
+        if contact is not None:
+            return contact
+        if row["contact_id"] is not None:
+            call = load_call(item.event.call_key, row["legs"])
+            contact = Contact(
+                id=row["contact_id"],
+                is_new=False,
+                call=call,
+                source=item.source,
+                item=item,
+                agent_id=row["agent_id"],
+                rung=list(row["rung_agent_ids"]),
+                queue_id=row["queue_id"],
+                customer_id=row["customer_id"],
+                ticket_id=row["ticket_id"],
+                continued=row["continued"],
+                match=row["match"],
+                state=row["state"],
+                ended_before=call.ended_at is not None,
+                row=row,
+            )
+        else:
+            contact = Contact(
+                id=row["new_contact_id"],
+                is_new=True,
+                call=Call(item.event.call_key),
+                source=item.source,
+                item=item,
+            )
+            self._match(contact, item, row["found"], spare)
+            self._ticket(contact, item, row["new_ticket_id"])
+        if contact.queue_id is None and item.direction is not Direction.OUTBOUND:
+            queue = self._queue_of(item)
+            contact.queue_id = queue.id if queue is not None else None
+        self.contacts[key] = contact
+        return contact
+
+    def _match(self, contact: Contact, item: CallItem, found: str | None, spare: Any) -> None:
+        e164 = item.peer.e164
+        contact.found = orjson.loads(found) if found else []
+        if not contact.found:
+            # Read by the database or not: an id may have been set aside for a provisional customer.
+            new_id = next(spare)
+            if e164 is None or item.direction is not Direction.INBOUND:
+                return
+            born = self._born.get(e164)
+            if born is None:
+                name = item.event.display_name or item.ani.display_name or format_phone(e164, item.country)
+                born = provisional(new_id, name, e164, item.received_at)
+                self._born[e164] = born
+                self.customers.append((new_id, name, "", search_key(name), item.received_at, e164, "", ""))
+            contact.found = [born]
+        contact.settle(decide_match([evidence_of(row) for row in contact.found]))
+
+    def _ticket(self, contact: Contact, item: CallItem, new_ticket_id: int) -> None:
+        """Continue the open ticket of this customer within the window, or open one (inbound only)."""
+        customer = customer_of_found(contact.found, contact.customer_id)
+        if customer is not None:
+            going_on = self._opened.get(customer["id"]) or decide_continued(
+                customer["tickets"] or (), item.received_at, self.rules.continue_window
+            )
+            if going_on is not None:
+                contact.ticket_id, contact.continued = going_on["id"], True
+                self.touched.add(going_on["id"])
+                return
+        if item.direction is not Direction.INBOUND:
+            return
+        queue = self._queue_of(item)
+        who = customer["name"] if customer is not None else caller_words(item, self.rules.language)
+        subject = f"来电：{who}" if self.rules.language == "zh_CN" else f"Call from {who}"
+        now = item.received_at
+        due, resolve = now + self.rules.first_response, now + self.rules.resolve
+        contact.ticket_id = new_ticket_id
+        ticket = {
+            "id": new_ticket_id, "subject": subject, "status": "open", "kind": "inquiry", "priority": "normal",
+            "queue_id": queue.id if queue else None, "assignee_agent_id": None, "channel": "call",
+            "created_at": now, "updated_at": now, "resolve_due_at": resolve,
+        }  # fmt: skip
+        if customer is not None:
+            self._opened[customer["id"]] = ticket
+            customer["tickets"] = [ticket, *(customer["tickets"] or ())]
+        else:
+            contact.found.append({"id": None, "tickets": [ticket]})
+        customer_id = contact.customer_id
+        self.tickets.append(
+            (new_ticket_id, subject, ticket["queue_id"], None, customer_id, due, resolve, now)
+        )
+
+    # -- whom ------------------------------------------------------------------------------------
+
+    def _named(self, event: CallEvent) -> list[Agent]:
+        """The agents that the event names: several names of one agent are one agent."""
+        found = (self.directory.find_agent(ref) for ref in event.agent_refs)
+        return list({agent.id: agent for agent in found if agent is not None}.values())
+
+    def _follow_agents(
+        self, contact: Contact, item: CallItem, named: list[Agent], before: CallState | None
+    ) -> None:
+        """Set the contact's agent, and pop those whom this event is about and who were not popped yet."""
+        event, directory = item.event, self.directory
+        talking = directory.find_agent(contact.call.agent_ref) if contact.call.agent_ref else None
+        if talking is not None:
+            contact.agent_id = talking.id
+        state = CallState(contact.state)
+        if state in ENDED:
+            return
+        if event.type is EventType.TRANSFERRED:
+            self._pop(contact, item, named, "transferred")
+        elif event.type is EventType.ANSWERED:
+            self._pop(contact, item, named, "answered")
+        elif event.type in (EventType.RINGING, EventType.DIALING) and named:
+            reason = "transferred" if before is CallState.TRANSFERRED else "ringing"
+            self._pop(contact, item, named, reason)
+            if state is CallState.RINGING and len(named) == 1 and item.direction is Direction.INBOUND:
+                contact.agent_id = named[0].id
+        elif self._needs_routing(item) and state is CallState.RINGING and not contact.rung:
+            self._route(contact, item)
+
+    def _route(self, contact: Contact, item: CallItem) -> None:
+        free = self.free.get(contact.queue_id or 0, [])
+        if item.ring_group:
+            chosen = decide_group(free, self.taken)
+        else:
+            customer = customer_of_found(contact.found, contact.customer_id) or {}
+            recent = next((row["agent_id"] for row in customer.get("recent") or () if row["agent_id"]), None)
+            one = decide_agent(
+                free,
+                voice=True,
+                last_agent_id=recent,
+                owner_agent_id=customer.get("owner_agent_id"),
+                taken=self.taken,
+            )
+            chosen = [one] if one is not None else []
+        agents = [self.directory.agents[agent_id] for agent_id in chosen if agent_id in self.directory.agents]
+        if len(agents) == 1:
+            contact.agent_id = agents[0].id
+            self.taken.add(agents[0].id)
+        self._pop(contact, item, agents, "ringing")
+
+    def _pop(self, contact: Contact, item: CallItem, agents: Sequence[Agent], reason: str) -> None:
+        new = [agent for agent in agents if agent.id not in contact.rung]
+        if not new:
+            return
+        contact.rung.extend(agent.id for agent in new)
+        if contact.is_new:
+            payload = self._payload(contact, item, reason)
+            self.pops.extend((agent.id, contact.id, reason, payload) for agent in new)
+        else:
+            self.pops.extend((agent.id, contact.id, reason, "") for agent in new)
+
+    def _payload(self, contact: Contact, item: CallItem, reason: str) -> str:
+        customer = customer_of_found(contact.found, contact.customer_id)
+        holder: dict[str, Any] = customer or next((row for row in contact.found if row["id"] is None), {})
+        tickets = holder.get("tickets") or []
+        ticket = next((row for row in tickets if row["id"] == contact.ticket_id), None)
+        return pop_payload(
+            reason=reason,
+            contact=self._contact_frame(contact, item),
+            match=contact.match,
+            customer=customer,
+            candidates=contact.candidates,
+            ticket=ticket,
+            tickets=tickets,
+            recent=recent_of(holder, self.directory),
+            continued=contact.continued,
+            warnings=warnings_of(
+                customer, tickets, withheld=item.peer.kind is CallerKind.WITHHELD, now=item.received_at
+            ),
+            directory=self.directory,
+            now=item.received_at,
+        )
+
+    def _contact_frame(self, contact: Contact, item: CallItem) -> dict[str, Any]:
+        call = contact.call
+        return {
+            "id": str(contact.id),
+            "channel": "call",
+            "direction": call.direction.value,
+            "source": contact.source,
+            "state": contact.state,
+            "ani": item.ani.e164,
+            "ani_raw": item.ani.raw,
+            "dnis": item.dnis.e164,
+            "withheld": item.ani.kind is CallerKind.WITHHELD,
+            "display_name": item.event.display_name or item.ani.display_name or "",
+            "linkedid": call.key,
+            "customer_id": text_id(contact.customer_id),
+            "ticket_id": text_id(contact.ticket_id),
+            "continued": contact.continued,
+            "agent_id": text_id(contact.agent_id),
+            "queue": self.directory.queue_name(contact.queue_id),
+            "started_at": time_text(call.started_at or item.received_at),
+            "answered_at": time_text(call.answered_at),
+        }
+
+    # -- writing ---------------------------------------------------------------------------------
+
+    async def _write(self, connection: Connection) -> None:
+        changed = sorted(
+            (contact for contact in self.contacts.values() if contact.changed), key=lambda one: one.id
+        )
+        new = [self._new_row(contact) for contact in changed if contact.is_new]
+        old = [contact for contact in changed if not contact.is_new]
+        if self.customers:
+            await store.insert_provisional(connection, self.customers)
+        live = {contact.id for contact in changed}
+        pops = [pop for pop in self.pops if pop[1] in live]
+        late = [pop for pop in pops if not pop[3]]
+        ready = [pop for pop in pops if pop[3]]
+        if new:
+            self._keep(await store.write_new(connection, self.tickets, new, ready), ready)
+        if old:
+            await store.update_contacts(connection, [self._old_row(contact) for contact in old])
+        if late:
+            await self._write_late(connection, late)
+        if self.touched:
+            await store.touch_tickets(connection, self.touched, self.items[0].received_at)
+        if self.freed:
+            await store.touch_idle(connection, self.freed, datetime.now(UTC))
+
+    async def _write_late(self, connection: Connection, late: list[tuple[int, int, str, str]]) -> None:
+        """Pops of calls that were here before: what the agent sees is read as it stands now."""
+        ready = []
+        for agent_id, contact_id, reason, _ in late:
+            payload = await payload_of_contact(
+                connection, contact_id, reason, self.directory, self.items[0].received_at
+            )
+            ready.append((agent_id, contact_id, reason, payload))
+        self._keep(await store.insert_pops(connection, ready), ready)
+
+    def _keep(self, rows: Sequence[asyncpg.Record], pops: Sequence[tuple[int, int, str, str]]) -> None:
+        payloads = {(agent_id, contact_id): payload for agent_id, contact_id, _, payload in pops}
+        self.stored_pops.extend(
+            Pop(row["id"], row["agent_id"], payloads[(row["agent_id"], row["contact_id"])]) for row in rows
+        )
+
+    def _new_row(self, contact: Contact) -> tuple[Any, ...]:
+        item, call = contact.item, contact.call
+        return (
+            contact.id, call.direction.value, contact.source, call.key, contact.state,
+            item.ani.e164, item.ani.raw, item.dnis.e164, item.event.display_name or item.ani.display_name or "",
+            item.ani.kind is CallerKind.WITHHELD, contact.customer_id, contact.ticket_id, contact.continued,
+            contact.agent_id, _array(contact.rung), contact.queue_id, contact.match,
+            orjson.dumps(contact.candidates).decode() if contact.candidates else "[]", dump_call(call), call.started_at or item.received_at,
+            call.answered_at, call.ended_at, call.hangup_cause, call.recording_url,
+        )  # fmt: skip
+
+    def _old_row(self, contact: Contact) -> tuple[Any, ...]:
+        item, call, row = contact.item, contact.call, contact.row
+        assert row is not None
+        return (
+            contact.id, contact.state, contact.agent_id, _array(contact.rung), contact.queue_id, dump_call(call),
+            call.direction.value, item.ani.e164, item.dnis.e164, call.started_at or row["started_at"],
+            call.answered_at, call.ended_at, call.hangup_cause, call.recording_url,
+        )  # fmt: skip
+
+    # -- answers ---------------------------------------------------------------------------------
+
+    def changed(self) -> list[Contact]:
+        return [contact for contact in self.contacts.values() if contact.changed and not contact.is_new]
+
+    def outcomes(self) -> list[CallOutcome]:
+        found = []
+        for item, duplicate in zip(self.items, self._duplicates, strict=True):
+            contact = self.contacts[(item.source, item.event.call_key)]
+            wanted = [contact.agent_id] if contact.agent_id is not None else contact.rung
+            agents = tuple(
+                RungAgent(agent.id, agent.name, agent.email, agent.extension)
+                for agent_id in wanted
+                if (agent := self.directory.agents.get(agent_id)) is not None
+            )
+            queue = self.directory.queue_name(contact.queue_id)
+            found.append(CallOutcome(contact.id, contact.state, queue, agents, duplicate))
+        return found
+
+    # -- small questions -------------------------------------------------------------------------
+
+    def _queue_of(self, item: CallItem) -> Queue | None:
+        dnis = [number for number in (item.dnis.e164, item.dnis.raw) if number]
+        return self.directory.find_queue(ref=item.event.queue_ref, dnis=dnis, fallback=item.fallback_queue)
+
+    def _needs_routing(self, item: CallItem) -> bool:
+        """An inbound call that rings or waits, and whose event names no agent that we know."""
+        event = item.event
+        return (
+            item.direction is Direction.INBOUND
+            and event.type in (EventType.RINGING, EventType.QUEUED)
+            and event.parent_leg_key is None
+            and not any(self.directory.find_agent(ref) for ref in event.agent_refs)
+        )
+
+
+def _array(ids: Sequence[int]) -> str:
+    return "{" + ",".join(map(str, ids)) + "}"

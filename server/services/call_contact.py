@@ -1,0 +1,88 @@
+"""A call's row while its batch is worked on: whom it matches, which ticket it continues."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from datetime import datetime, timedelta
+from typing import Any
+
+import asyncpg
+
+from server.domain.call import Call
+from server.domain.matching import Evidence, Match
+from server.services.call_item import CallItem
+
+Found = dict[str, Any]  # a candidate as ``read_batch`` gives it
+
+
+@dataclass(slots=True)
+class Contact:
+    """A call's row while its batch is worked on."""
+
+    id: int
+    is_new: bool
+    call: Call
+    source: str
+    item: CallItem
+    agent_id: int | None = None
+    rung: list[int] = field(default_factory=list)
+    queue_id: int | None = None
+    customer_id: int | None = None
+    ticket_id: int | None = None
+    continued: bool = False
+    match: str = "unknown"
+    candidates: list[dict[str, Any]] = field(default_factory=list)
+    found: list[dict[str, Any]] = field(default_factory=list)
+    state: str = ""
+    changed: bool = False
+    ended_before: bool = False
+    row: asyncpg.Record | None = None
+
+    def settle(self, match: Match) -> None:
+        """Keep the decision: the word, the candidates with score and reason, the customer if one was chosen."""
+        self.match = match.word
+        names = {row["id"]: row["name"] for row in self.found}
+        self.candidates = [
+            {
+                "customer_id": str(candidate.customer_id),
+                "name": names[candidate.customer_id],
+                "score": round(candidate.score, 3),
+                "reason": candidate.reason,
+            }
+            for candidate in match.candidates
+            if match.word != "unknown"  # one that nobody has confirmed is no candidate beside itself
+        ]
+        chosen = match.chosen
+        self.customer_id = chosen.customer_id if chosen is not None else None
+
+
+def decide_continued(
+    tickets: Sequence[dict[str, Any]], now: datetime, window: timedelta
+) -> dict[str, Any] | None:
+    """The customer's newest open ticket that was touched within the window."""
+    for ticket in tickets:
+        updated = ticket["updated_at"]
+        if isinstance(updated, str):
+            updated = datetime.fromisoformat(updated)
+        if ticket["status"] in ("open", "waiting") and now - updated <= window:
+            return ticket
+    return None
+
+
+def evidence_of(row: dict[str, Any]) -> Evidence:
+    kind = {"is": "taught", "never": "refused"}.get(row.get("verdict") or "", "phone")
+    return Evidence(
+        customer_id=row["id"], kind=kind, verified=bool(row["verified"]), provisional=bool(row["provisional"])
+    )
+
+
+def provisional(new_id: int, name: str, e164: str, now: datetime) -> dict[str, Any]:
+    return {
+        "id": new_id, "number": f"C-{new_id:06d}", "kind": "person", "name": name, "company": "", "language": "",
+        "time_zone": "", "tier": "standard", "blocked": False, "provisional": True, "owner_agent_id": None,
+        "do_not_contact": [], "tags": [], "fields": {}, "notes": "", "created_at": now, "updated_at": now,
+        "verified": False, "label": "", "verdict": None,
+        "phones": [{"number": e164, "label": "", "extension": "", "verified": False}], "emails": [],
+        "tickets": [], "recent": [],
+    }  # fmt: skip
