@@ -16,7 +16,7 @@ from server.domain.fields import Checks
 from server.domain.identity import normalise_email
 from server.domain.permission import Actor
 from server.domain.view import text_id, ticket_number, time_text
-from server.mail.compose import compose_reply, make_message_id
+from server.mail.compose import compose_reply, make_message_id, references_of, subject_of
 from server.mail.html import sanitise
 from server.push.hub import Hub
 from server.services.transaction import transaction
@@ -27,6 +27,7 @@ from server.store.pool import Pool, transaction_errors
 
 MAX_BODY = 200_000
 MAX_RECIPIENTS = 20
+SMALL_HTML = 20_000  # characters that are made safe in a millisecond or two
 
 
 class Mailbox(Protocol):
@@ -69,7 +70,7 @@ async def _message_view(row: asyncpg.Record) -> dict[str, Any]:
     html: str | None = row["body_html"]
     if html is not None:
         # A stranger's HTML: made safe when it is read, aside because a large one takes long.
-        html = sanitise(html) if len(html) < 20_000 else await asyncio.to_thread(sanitise, html)
+        html = sanitise(html) if len(html) < SMALL_HTML else await asyncio.to_thread(sanitise, html)
     return {
         "id": str(row["id"]),
         "ticket_id": str(row["ticket_id"]),
@@ -120,7 +121,10 @@ async def add_note(pool: Pool, hub: Hub, actor: Actor, ticket_id: int, body: str
             raise NotFound("there is no such ticket")
         message_id = await store.insert_message(
             connection,
-            (None, ticket["id"], "note", "internal", actor.agent_id, actor.email, actor.name, [], "", text, None, [], now),
+            (
+                None, ticket["id"], "note", "internal", actor.agent_id, actor.email, actor.name, [], "", text,
+                None, [], now,
+            ),
         )  # fmt: skip
         await store.touch_noted(connection, ticket["id"], now)
         await audit.insert_audit(
@@ -167,26 +171,26 @@ async def reply(
         answered = thread["message_id"] if thread is not None else None
         references = _references(thread)
         number = ticket_number(ticket["id"])
-        mail_id = make_message_id(ticket["id"], message_id, mailbox.address)
+        mail_id = make_message_id(mailbox.address.rpartition("@")[2], ticket_number=number)
         subject = (thread["subject"] if thread is not None else "") or ticket["subject"]
         raw = compose_reply(
-            mailbox_address=mailbox.address,
-            mailbox_name=mailbox.name,
-            signature=mailbox.signature,
+            message_id=mail_id,
+            mail_from=mailbox.address,
+            from_name=mailbox.name or actor.name,
             to=asked,
             subject=subject,
-            ticket_number=number,
-            body=text,
-            message_id=mail_id,
+            body_text=f"{text}\n\n-- \n{mailbox.signature}" if mailbox.signature else text,
             in_reply_to=answered,
             references=references,
-            now=now,
+            ticket_number=number,
+            date=now,
         )
         await store.insert_message(
             connection,
             (
                 message_id, ticket["id"], "reply", "outbound", actor.agent_id, mailbox.address,
-                mailbox.name or actor.name, asked, subject, text, mail_id, references, now,
+                mailbox.name or actor.name, asked, subject_of(subject, number, answer=answered is not None),
+                text, mail_id, references_of(references, answered), now,
             ),
         )  # fmt: skip
         await store.insert_outbox(
@@ -237,11 +241,8 @@ def _sender(
 
 
 def _references(thread: asyncpg.Record | None) -> list[str]:
-    """RFC 5322 3.6.4: the references of what is answered, oldest first, then its own id."""
-    if thread is None or not thread["message_id"]:
-        return []
-    earlier = [one for one in reversed(thread["thread_ids"]) if one != thread["message_id"]]
-    return [*earlier[-20:], thread["message_id"]]
+    """The references of what is answered, oldest first (they are stored nearest first)."""
+    return list(reversed(thread["thread_ids"])) if thread is not None and thread["message_id"] else []
 
 
 async def raw_message(pool: Pool, message_id: int, ticket_id: int | None = None) -> bytes:

@@ -39,8 +39,8 @@ WRITABLE = (
 NUMBER = re.compile(r"(?:RP-?)?0*(\d{1,18})", re.IGNORECASE)
 
 
-def _view(row: Mapping[str, Any] | asyncpg.Record) -> dict[str, Any]:
-    return ticket_view(row, row["queue"]) | {"version": row["version"]}
+def _view(row: asyncpg.Record) -> dict[str, Any]:
+    return ticket_view(dict(row), row["queue"]) | {"version": row["version"]}
 
 
 async def open_ticket(
@@ -85,7 +85,11 @@ async def open_ticket(
 
 
 def _missing(
-    row: Mapping[str, Any] | asyncpg.Record, queue: object, assignee: object, customer: object, prefix: str = ""
+    row: asyncpg.Record,
+    queue: object,
+    assignee: object,
+    customer: object,
+    prefix: str = "",
 ) -> None:
     """Raise Invalid for names that led nowhere."""
     check = Checks()
@@ -210,7 +214,7 @@ async def list_tickets(
 
 
 async def merge_ticket(pool: Pool, hub: Hub, actor: Actor, ticket_id: int, into: int) -> dict[str, Any]:
-    """Everything of ``ticket_id`` goes to ``into``; the old number leads there. Gives the surviving ticket."""
+    """Everything of ``ticket_id`` goes to ``into``, and the old number leads there; gives that ticket."""
     async with transaction(pool) as connection:
         source = await store.fetch_ticket(connection, ticket_id)
         target = await store.fetch_ticket(connection, into)
@@ -224,11 +228,14 @@ async def merge_ticket(pool: Pool, hub: Hub, actor: Actor, ticket_id: int, into:
         if any(row["merged_into"] is not None for row in locked.values()):
             raise PreconditionFailed("one of the tickets was merged meanwhile: read them again")
         now = datetime.now(UTC)
-        await store.move_into(connection, source["id"], target["id"], now, locked[source["id"]]["customer_id"])
+        await store.move_into(
+            connection, source["id"], target["id"], now, locked[source["id"]]["customer_id"]
+        )
         for subject, data in ((source["id"], {"into": target["id"]}), (target["id"], {"from": source["id"]})):
             await audit.insert_audit(connection, actor.agent_id, "ticket.merge", "ticket", subject, data)
         merged = await store.fetch_ticket(connection, target["id"])
-        assert merged is not None
+    if merged is None:
+        raise NotFound("the ticket is gone")
     for changed in (source["id"], target["id"]):
         hub.hint_all("ticket_changed", changed)
     return _view(merged)
