@@ -37,10 +37,7 @@ class Programs:
 
 def find_programs(bin_dir: Path | None, cluster_major: int | None) -> Programs:
     """``database.bin_dir``, else the wheel, else the system's; a cluster that exists decides the major."""
-    if bin_dir is not None:
-        found = [_read(bin_dir)]
-    else:
-        found = list(_candidates())
+    found = [_read(bin_dir)] if bin_dir is not None else list(_candidates())
     for programs in found:
         if cluster_major is None or programs.major == cluster_major:
             return programs

@@ -6,8 +6,9 @@ import asyncpg
 
 QUERIES = (
     "SELECT 'extension ' || extname FROM pg_extension ORDER BY 1",
-    """SELECT CASE c.relkind WHEN 'v' THEN 'view ' WHEN 'm' THEN 'matview ' WHEN 'S' THEN 'sequence ' ELSE 'table ' END
-           || c.relname || ' ' || c.relkind::text || c.relpersistence::text || coalesce(array_to_string(c.reloptions, ','), '')
+    """SELECT CASE c.relkind WHEN 'v' THEN 'view' WHEN 'm' THEN 'matview' WHEN 'S' THEN 'sequence' ELSE 'table' END
+           || ' ' || c.relname || ' ' || c.relkind::text || c.relpersistence::text
+           || coalesce(array_to_string(c.reloptions, ','), '')
            || coalesce(pg_get_viewdef(CASE WHEN c.relkind IN ('v', 'm') THEN c.oid END), '')
        FROM pg_class c WHERE c.relnamespace = 'public'::regnamespace AND c.relkind IN ('r', 'p', 'v', 'm', 'S')
        ORDER BY 1""",
@@ -30,8 +31,8 @@ QUERIES = (
     """SELECT 'type ' || t.typname || ' ' || t.typtype::text || coalesce((
            SELECT string_agg(enumlabel, ',' ORDER BY enumsortorder) FROM pg_enum WHERE enumtypid = t.oid), '')
        FROM pg_type t WHERE t.typnamespace = 'public'::regnamespace AND t.typtype IN ('e', 'd', 'r') ORDER BY 1""",
-    """SELECT 'sequence ' || s.seqrelid::regclass || format(' %s %s %s %s %s', seqtypid::regtype, seqstart, seqincrement,
-           seqcache, seqcycle) FROM pg_sequence s ORDER BY 1""",
+    """SELECT 'sequence ' || s.seqrelid::regclass || format(' %s %s %s %s %s', seqtypid::regtype, seqstart,
+           seqincrement, seqcache, seqcycle) FROM pg_sequence s ORDER BY 1""",
     "SELECT 'applied ' || version || ' ' || name || ' ' || checksum FROM schema_migrations ORDER BY version",
 )
 
