@@ -23,7 +23,9 @@ def route_modules() -> list[ModuleType]:
     found = [importlib.import_module(name) for name in SINGLE]
     for room in ROOMS:
         package = importlib.import_module(room)
-        found += [importlib.import_module(f"{room}.{one.name}") for one in pkgutil.iter_modules(package.__path__)]
+        found += [
+            importlib.import_module(f"{room}.{one.name}") for one in pkgutil.iter_modules(package.__path__)
+        ]
     return found
 
 

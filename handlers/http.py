@@ -73,7 +73,9 @@ def _guarded(ctx: Context, one: Route) -> AiohttpHandler:
     handler, permission = one.handler, one.permission
     is_page = bool(handler.__dict__.get("console_page"))
 
-    if permission is Permission.PUBLIC and one.path.startswith(("/hooks/", "/healthz", "/readyz", "/metrics")):
+    if permission is Permission.PUBLIC and one.path.startswith(
+        ("/hooks/", "/healthz", "/readyz", "/metrics")
+    ):
 
         async def open_door(request: web.Request) -> web.StreamResponse:
             return await handler(request, ctx, None)

@@ -153,7 +153,9 @@ def apply_event(call: Call, event: CallEvent, received_at: datetime) -> Call:
     at = (event.occurred_at or received_at).timestamp()
     kind = event.type
     forwarded = kind is EventType.TRANSFERRED and event.cause == "forwarded"
-    call = replace(call, legs={**call.legs, event.leg_key: _join_leg(call.legs.get(event.leg_key), event, at)})
+    call = replace(
+        call, legs={**call.legs, event.leg_key: _join_leg(call.legs.get(event.leg_key), event, at)}
+    )
     if kind is EventType.MISSED:
         call = replace(
             call,
@@ -253,9 +255,9 @@ def dump_call(call: Call) -> str:
 def load_call(key: str, text: str) -> Call:
     """The inverse of ``dump_call``."""
     facts: dict[str, Any] = json.loads(text)
-    legs = {
-        name: Leg(*row[:8], tuple(row[8]) if row[8] else None) for name, row in facts.pop("legs", {}).items()
-    }
+    legs: dict[str, Leg] = {}
+    for name, (*plain, hold) in facts.pop("legs", {}).items():
+        legs[name] = Leg(*plain, hold=(hold[0], hold[1], hold[2]) if hold else None)
     return Call(key=key, legs=legs, **facts)
 
 

@@ -104,7 +104,7 @@ async def payload_of_contact(
     warnings = warnings_of(customer, tickets, withheld=row["withheld"], now=now)
     if row["trust"] == "unproven":
         warnings.append(warning("unverified_sender"))
-    contact = contact_view(row, directory.queue_name(row["queue_id"]), candidates)
+    contact = contact_view(dict(row), directory.queue_name(row["queue_id"]), candidates)
     contact["ani_raw"] = row["ani_raw"]
     contact["subject"], contact["from"], contact["body"] = row["subject"], row["from_address"], row["body"]
     return pop_payload(

@@ -28,13 +28,18 @@ async def put(pool: Pool, door: str, source: str, reason: str, meta: Mapping[str
 
 
 async def list_quarantine(
-    pool: Pool, *, state: str | None = None, door: str | None = None, cursor: str | None = None, limit: int = 50
+    pool: Pool,
+    *,
+    state: str | None = None,
+    door: str | None = None,
+    cursor: str | None = None,
+    limit: int = 50,
 ) -> dict[str, Any]:
     """Newest first, without the raw bytes."""
     before = decode_id_cursor(cursor) if cursor else None
     async with transaction_errors():
         rows = await store.fetch_page(pool, state, door, before, limit + 1)
-    items = [_view(row) for row in rows[:limit]]
+    items = [_view(dict(row)) for row in rows[:limit]]
     return {"items": items, "next": encode_cursor(rows[limit - 1]["id"]) if len(rows) > limit else None}
 
 
@@ -44,7 +49,7 @@ async def fetch_quarantine(pool: Pool, quarantine_id: int) -> dict[str, Any]:
     if row is None:
         raise NotFound("this is not in quarantine")
     raw = bytes(row["raw"])
-    return _view(row) | {
+    return _view(dict(row)) | {
         "raw_text": raw[:200_000].decode("utf-8", "replace"),
         "raw_base64": base64.b64encode(raw).decode(),
     }

@@ -232,6 +232,7 @@ class TouchIntake:
                     kind=kinds.get(one["verdict"] or "", one["kind"]),
                     verified=bool(one["verified"]),
                     provisional=bool(one["provisional"]),
+                    key=one["key"],
                 )
                 for one in found
             ]

@@ -15,7 +15,7 @@ SELECT (SELECT count(*) FROM fresh) AS fresh,
         ORDER BY array_position($5::text[], m.message_id) LIMIT 1) AS thread_ticket_id,
        (SELECT json_agg(found)
         FROM (
-            SELECT k.id, k.name, k.provisional, k.owner_agent_id, k.language, hit.kind, hit.verified,
+            SELECT k.id, k.name, k.provisional, k.owner_agent_id, k.language, hit.kind, hit.key, hit.verified,
                    (SELECT l.verdict FROM lessons l
                     WHERE l.unit_id = 1 AND l.key = hit.key AND l.customer_id = k.id AND l.undone_at IS NULL
                     ORDER BY l.id DESC LIMIT 1) AS verdict,

@@ -94,7 +94,9 @@ class Ringpost:
     def url(self) -> str:
         return f"http://127.0.0.1:{self.ctx.addresses['http_port']}"
 
-    async def add_agent(self, name: str, *, queue: str | None = "support", extension: str | None = None, role: str = "agent") -> int:
+    async def add_agent(
+        self, name: str, *, queue: str | None = "support", extension: str | None = None, role: str = "agent"
+    ) -> int:
         made = await agents.add_agent(
             self.ctx.pool,
             email=f"{name}@ringpost.test",
@@ -122,7 +124,9 @@ class Ringpost:
         await socket.quiet()
         return socket
 
-    async def cti(self, source: str = "pbx", *, secret: str = CTI_SECRET, **fields: Any) -> aiohttp.ClientResponse:
+    async def cti(
+        self, source: str = "pbx", *, secret: str = CTI_SECRET, **fields: Any
+    ) -> aiohttp.ClientResponse:
         body = {"direction": "in", "to": "442079460100", **fields}
         body = {("from" if key == "from_" else key): value for key, value in body.items()}
         return await self.http.post(

@@ -42,7 +42,10 @@ async def test_mail_to_ticket_to_reply_to_mail(ringpost: Ringpost, tmp_path: Pat
     ticket = pop["ticket"]
     assert ticket["subject"] == "Broken lamp"
     await ringpost.api(
-        "POST", f"/tickets/{ticket['id']}/messages", "priya", json={"kind": "reply", "body": "A new one is on its way."}
+        "POST",
+        f"/tickets/{ticket['id']}/messages",
+        "priya",
+        json={"kind": "reply", "body": "A new one is on its way."},
     )
     outgoing = tmp_path / "var" / "outgoing"
     async with asyncio.timeout(10):
@@ -101,7 +104,8 @@ async def test_a_form_pops_and_a_double_click_is_one_ticket(ringpost: Ringpost) 
     }
     headers = {"Idempotency-Key": "8b0c6a5e-0001"}
     first, second = [
-        await ringpost.http.post(f"{ringpost.url}/forms/contact", json=body, headers=headers) for _ in range(2)
+        await ringpost.http.post(f"{ringpost.url}/forms/contact", json=body, headers=headers)
+        for _ in range(2)
     ]
     assert first.status == 201, await first.text()
     assert (await first.json())["ticket"] == (await second.json())["ticket"]

@@ -109,6 +109,8 @@ async def test_password_gives_a_session(ringpost: Ringpost) -> None:
     assert answer.status < 300
     cookie = answer.cookies["ringpost_session"].value
     async with connect(
-        url(ringpost), additional_headers={"Cookie": f"ringpost_session={cookie}"}, origin=ringpost.url  # type: ignore[arg-type]
+        url(ringpost),
+        additional_headers={"Cookie": f"ringpost_session={cookie}"},
+        origin=ringpost.url,  # type: ignore[arg-type]
     ) as connection:
         assert json.loads(await connection.recv())["type"] == "hello"
