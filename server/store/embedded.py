@@ -85,7 +85,9 @@ class EmbeddedPostgres:
                 self._progress(f"creating the database (PostgreSQL {programs.version})")
                 await create_cluster(self._spawner)
             await self._clear_up()
+            # Written down first: PostgreSQL forgets it when it ends, and the directory would stay.
             self._socket_dir = socket_directory(self._place)
+            self._place.socket_note.write_text(str(self._socket_dir), encoding="utf-8")
             await self._launch()
         except BaseException:
             await self.stop()
@@ -170,12 +172,13 @@ class EmbeddedPostgres:
     async def _clear_up(self) -> None:
         """After a death without farewell: wait for what it left, and take its traces away."""
         cluster = self._place.cluster
-        left = processes.recorded_socket(cluster)
         if await processes.end_processes(cluster, ORPHAN_SECONDS):
             log.info("postgres of a dead server has ended")
         processes.forget_postmaster(cluster)
-        if left is not None and left != self._socket_dir:
-            remove_socket_directory(left)
+        with contextlib.suppress(OSError):
+            left = Path(self._place.socket_note.read_text(encoding="utf-8"))
+            if left != self._socket_dir:
+                remove_socket_directory(left)
 
     async def _launch(self) -> None:
         place, socket_dir, spawner = self._place, self._socket_dir, self._spawner

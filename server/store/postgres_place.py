@@ -91,6 +91,11 @@ class Place:
     def log(self) -> Path:
         return self.home / "postgres.log"
 
+    @property
+    def socket_note(self) -> Path:
+        """Where the last socket directory is written down."""
+        return self.home / "socket_directory"
+
     def cluster_major(self) -> int | None:
         try:
             return int((self.cluster / "PG_VERSION").read_text(encoding="ascii"))

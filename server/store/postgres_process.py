@@ -31,11 +31,6 @@ def postmaster_socket(cluster: Path) -> Path | None:
     return Path(lines[4])
 
 
-def recorded_socket(cluster: Path) -> Path | None:
-    lines = _pid_file(cluster)
-    return Path(lines[4]) if len(lines) > 4 and lines[4] else None
-
-
 def forget_postmaster(cluster: Path) -> None:
     """Remove the pid file of a dead postmaster: its pid may be a zombie or belong to somebody else by now.
 
