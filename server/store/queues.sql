@@ -1,0 +1,52 @@
+-- name: list_queues
+-- Waiting: rung to nobody yet. The figures count what is there now; all look-ups are by index.
+SELECT q.*,
+       ARRAY (SELECT d.dnis FROM queue_dnis d WHERE d.queue_id = q.id ORDER BY d.dnis) AS dnis,
+       w.waiting, w.oldest, f.free, f.busy, f.not_ready, f.offline
+FROM queues q
+CROSS JOIN LATERAL (
+    SELECT count(*) AS waiting, min(c.started_at) AS oldest
+    FROM contacts c
+    WHERE c.unit_id = q.unit_id AND c.queue_id = q.id AND c.state = 'ringing' AND c.agent_id IS NULL
+        AND c.rung_agent_ids = '{}') w
+CROSS JOIN LATERAL (
+    SELECT count(*) FILTER (WHERE x.state = 'available' AND NOT x.busy) AS free,
+           count(*) FILTER (WHERE x.busy) AS busy,
+           count(*) FILTER (WHERE x.state = 'not_ready' AND NOT x.busy) AS not_ready,
+           count(*) FILTER (WHERE x.state = 'offline' AND NOT x.busy) AS offline
+    FROM (
+        SELECT coalesce(p.state, 'offline') AS state,
+               EXISTS (SELECT FROM contacts c
+                       WHERE c.agent_id = qa.agent_id AND c.channel = 'call' AND c.ended_at IS NULL) AS busy
+        FROM queue_agents qa
+        JOIN agents a ON a.id = qa.agent_id AND a.disabled_at IS NULL
+        LEFT JOIN presence p ON p.agent_id = qa.agent_id
+        WHERE qa.queue_id = q.id) x) f
+WHERE q.unit_id = 1 AND ($1::bigint IS NULL OR q.id = $1)
+ORDER BY q.id DESC
+
+-- name: insert_queue
+INSERT INTO queues (unit_id, name, title_en, title_zh, is_default) VALUES (1, $1, $2, $3, $4) RETURNING id
+
+-- name: lock_queue
+SELECT * FROM queues WHERE unit_id = 1 AND id = $1 FOR UPDATE
+
+-- name: find_queue
+SELECT id FROM queues WHERE unit_id = 1 AND lower(name) = lower($1) AND id IS DISTINCT FROM $2::bigint
+
+-- name: update_queue
+UPDATE queues SET name = $2, title_en = $3, title_zh = $4, is_default = $5, version = version + 1 WHERE id = $1
+
+-- name: clear_default
+UPDATE queues SET is_default = false WHERE unit_id = 1 AND is_default AND id IS DISTINCT FROM $1::bigint
+
+-- name: replace_dnis
+WITH gone AS (
+    DELETE FROM queue_dnis WHERE queue_id = $1 AND dnis <> ALL ($2::text[])
+)
+INSERT INTO queue_dnis (unit_id, dnis, queue_id) SELECT 1, d, $1 FROM unnest($2::text[]) d
+ON CONFLICT (unit_id, dnis) DO UPDATE SET queue_id = excluded.queue_id WHERE queue_dnis.queue_id = $1
+
+-- name: taken_dnis
+SELECT d.dnis, q.name FROM queue_dnis d JOIN queues q ON q.id = d.queue_id
+WHERE d.unit_id = 1 AND d.dnis = ANY ($1::text[]) AND d.queue_id IS DISTINCT FROM $2::bigint
