@@ -102,7 +102,7 @@ def decode_base64(data: bytes) -> bytes:
 
 
 def parse_params(raw: str) -> tuple[str, dict[str, str]]:
-    """``text/plain; charset=x`` -> ("text/plain", {"charset": "x"}), with RFC 2231 continuations and charsets."""
+    """``text/plain; charset=x`` -> ("text/plain", {"charset": "x"}), RFC 2231 continuations joined."""
     value = _FOLD.sub("", raw[:MAX_PARAMS]).strip()
     if len(value) > 1_000:  # keeps the patterns below linear
         value = " ".join(value.split())

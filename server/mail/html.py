@@ -70,7 +70,7 @@ def html_to_text(source: str) -> str:
     try:
         # the parser refuses a text with an encoding declaration
         text = get_text(re.sub(r"^\s*<\?xml[^>]{0,200}>", "", cut), _CONFIG)
-    except Exception:  # noqa: BLE001 - lxml and inscriptis fail in many ways; the text must still come through
+    except Exception:  # lxml and inscriptis fail in many ways; the text must still come through
         return _strip(cut)
     lines = [line.rstrip() for line in text.replace("\x00", "").splitlines()]
     return _EMPTY_LINES.sub("\n\n", "\n".join(lines)).strip()
@@ -128,15 +128,12 @@ def is_hostile(source: str) -> bool:
     depth = formatting = reopened = 0
     for match in _TAG.finditer(source):
         name = match[2].lower()
-        if name in _VOID:
-            reopened += formatting
-            continue
-        step = -1 if match[1] else 1
-        depth = max(0, depth + step)
-        if name in _FORMATTING:
-            formatting = max(0, formatting + step)
-        else:
-            reopened += formatting
+        if name not in _VOID:
+            step = -1 if match[1] else 1
+            depth = max(0, depth + step)
+            if name in _FORMATTING:
+                formatting = max(0, formatting + step)
+        reopened += formatting
         if depth > MAX_DEPTH or reopened > MAX_REOPENED:
             return True
     return False

@@ -11,7 +11,8 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 
 _MAILER = re.compile(
-    r"^(?:mailer[-_.]?daemon|mail[-_.]?daemon|post[-_.]?master|mailerdaemon|mdaemon|bounces?|mail[-_.]?delivery"
+    r"^(?:mailer[-_.]?daemon|mail[-_.]?daemon|post[-_.]?master|mailerdaemon|mdaemon|bounces?|"
+    r"mail[-_.]?delivery"
     r"|maildelivery|mail-?subsystem|post-?office|returned-?mail|smtp|root|mmdf|exchange|autoreply|auto-reply"
     r"|mailsystem|mail[-_]system|microsoftexchange[0-9a-f]+)(?:[+=-].*)?@|^(?:mailer-daemon|postmaster)$",
     re.IGNORECASE,
@@ -23,24 +24,35 @@ _MAILER_NAME = re.compile(
 )
 _NO_REPLY = re.compile(r"^(?:no[-_.]?reply|do[-_.]?not[-_.]?reply|noreply.*|donotreply.*)@", re.IGNORECASE)
 _BOUNCE_SUBJECT = re.compile(
-    r"undeliver|delivery (?:status )?(?:notification|failure|failed|report|problem)|returned? ?(?:to sender|mail)"
-    r"|mail (?:delivery|system error|could not|not delivered)|failure notice|could not (?:be delivered|deliver|send)"
-    r"|not (?:be )?delivered|delivery (?:has )?(?:failed|delayed)|delayed mail|rejected|non[- ]?delivery|unzustellbar"
+    r"undeliver|delivery (?:status )?(?:notification|failure|failed|report|problem)|returned? "
+    r"?(?:to sender|mail)"
+    r"|mail (?:delivery|system error|could not|not delivered)|failure notice|could not (?:be "
+    r"delivered|deliver|send)"
+    r"|not (?:be )?delivered|delivery (?:has )?(?:failed|delayed)|delayed mail|rejected|non[- ]?delivery|"
+    r"unzustellbar"
     r"|message (?:status|delivery|could not|delayed)|warning: (?:could not|message)|nondeliverable|mail error"
-    r"|complaint about message from|user unknown|quota|unknown (?:user|address)|bounce|退信|系统退信|无法投递|投递失败|配信|戻り|returned",
+    r"|complaint about message from|user unknown|quota|unknown (?:user|address)|bounce|退信|"
+    r"系统退信|无法投递|投递失败|配信|戻り|returned",
     re.IGNORECASE,
 )
 _BOUNCE_TEXT = re.compile(
-    r"could ?n[o']t be delivered|could not be delivered|undeliverable|delivery to the following|permanent(?:ly)? (?:fatal )?error"
-    r"|did not reach the following|was(?: not|n't) able to deliver|unable to deliver|user unknown|mailbox (?:is )?full"
-    r"|unknown user|not (?:be )?deliver|returned to sender|no such user|fatal errors|delivery fail|failed to deliver"
-    r"|invalid user address|mailbox unavailable|could not deliver|transcript of session|being returned|over quota|quota exceeded|unrouteable",
+    r"could ?n[o']t be delivered|could not be delivered|undeliverable|delivery to the following|"
+    r"permanent(?:ly)? (?:fatal )?error"
+    r"|did not reach the following|was(?: not|n't) able to deliver|unable to deliver|user unknown|"
+    r"mailbox (?:is )?full"
+    r"|unknown user|not (?:be )?deliver|returned to sender|no such user|fatal errors|delivery fail|"
+    r"failed to deliver"
+    r"|invalid user address|mailbox unavailable|could not deliver|transcript of session|being "
+    r"returned|over quota|quota exceeded|unrouteable",
     re.IGNORECASE,
 )
 _AUTO_SUBJECT = re.compile(
-    r"^\s*(?:auto(?:matic)?[ -]?(?:reply|response|responder|antwort)\b|automatic reply|autoreply\b|auto(?:matische)?[ -]?antwort"
-    r"|automatische antwort|abwesenheits(?:notiz|nachricht|meldung)|out of (?:the )?office(?: auto\S*)?\s*:|out of office\b"
-    r"|réponse automatique|respuesta automática|risposta automatica|自动回复|自動回覆|自動回复|自动答复|vacation (?:reply|response)"
+    r"^\s*(?:auto(?:matic)?[ -]?(?:reply|response|responder|antwort)\b|automatic reply|autoreply\b|"
+    r"auto(?:matische)?[ -]?antwort"
+    r"|automatische antwort|abwesenheits(?:notiz|nachricht|meldung)|out of (?:the )?office(?: "
+    r"auto\S*)?\s*:|out of office\b"
+    r"|réponse automatique|respuesta automática|risposta automatica|自动回复|自動回覆|自動回复|"
+    r"自动答复|vacation (?:reply|response)"
     r"|automatisch antwoord|odpowiedź automatyczna|autosvar|automatiskt svar)",
     re.IGNORECASE,
 )
@@ -101,16 +113,16 @@ def judge(
         )
         or content_type in ("message/delivery-status", "message/disposition-notification")
     )
+    complains = bool(_BOUNCE_SUBJECT.search(subject))
+    explains = bool(_BOUNCE_TEXT.search(body_start))
+    no_person = mailer or null_sender or not from_address or "message/rfc822" in part_types
     bounce = (
         report
-        or "x-failed-recipients" in headers
-        or (mailer or null_sender or not from_address)
-        and bool(_BOUNCE_SUBJECT.search(subject))
-        or mailer
-        and (bool(_BOUNCE_TEXT.search(body_start)) or null_sender)
-        or bool(_BOUNCE_SUBJECT.search(subject))
-        and bool(_BOUNCE_TEXT.search(body_start))
         or content_type == "multipart/report"
+        or "x-failed-recipients" in headers
+        or (no_person and complains)
+        or (mailer and (explains or null_sender))
+        or (complains and explains)
     )
     submitted = (get("auto-submitted") or "").partition(";")[0].strip().lower()
     precedence = (get("precedence") or "").strip().lower()

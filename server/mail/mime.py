@@ -104,8 +104,8 @@ def _headers(head: bytes, defects: list[str]) -> tuple[list[tuple[str, str]], by
     headers: list[tuple[str, str]] = []
     lines = head.decode("ascii", "surrogateescape").split("\n")
     strange: list[int] = []
-    for number, line in enumerate(lines):
-        line = line.rstrip("\r")
+    for number, whole in enumerate(lines):
+        line = whole.rstrip("\r")
         if line[:1] in (" ", "\t") and headers:
             name, value = headers[-1]
             if len(value) < 65_536:

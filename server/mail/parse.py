@@ -66,7 +66,7 @@ def parse_mail(
     """Read one RFC 5322 message. ``envelope_from``: "" (or "<>") is the null sender, None means unknown."""
     try:
         return _parse(raw, envelope_from, envelope_to)
-    except Exception as error:  # noqa: BLE001 - a mail must never be lost for a bug of ours: it comes through as text
+    except Exception as error:  # a mail must never be lost for a bug of ours: it comes through as text
         return _last_resort(raw, envelope_from, envelope_to, f"could not be read: {type(error).__name__}")
 
 
