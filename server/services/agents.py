@@ -131,9 +131,9 @@ async def update_agent(
         if not diff:
             return _view(row)
         was_admin = old["role"] == "administrator" and not old["disabled"]
-        if was_admin and (new["role"] != "administrator" or new["disabled"]):
-            if not await store.other_administrators(connection, agent_id):
-                raise Conflict("this is the last administrator: make another one first")
+        loses = was_admin and (new["role"] != "administrator" or new["disabled"])
+        if loses and not await store.other_administrators(connection, agent_id):
+            raise Conflict("this is the last administrator: make another one first")
         disabled_at = (old["disabled_at"] or datetime.now(UTC)) if new["disabled"] else None
         try:
             await store.update_agent(
