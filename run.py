@@ -178,9 +178,8 @@ def announce(line: str) -> None:
 
 
 async def migrate(args: argparse.Namespace, settings: Settings) -> int:
-    async with opened(settings) as pool:
-        async with pool.acquire() as connection:
-            version = connection.get_server_version()
+    async with opened(settings) as pool, pool.acquire() as connection:
+        version = connection.get_server_version()
     print(f"the schema is up to date (PostgreSQL {version.major}.{version.minor})")
     return 0
 

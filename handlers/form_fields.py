@@ -15,10 +15,9 @@ from email.parser import BytesParser
 from typing import Any, Literal
 from urllib.parse import parse_qsl
 
-from server.domain.identity import normalise_email, normalise_phone
-
 from handlers.form_texts import TEXTS, Language
 from server.domain.errors import Malformed, WrongType
+from server.domain.identity import normalise_email, normalise_phone
 
 FieldType = Literal["text", "email", "tel", "textarea", "select"]
 MAX_FIELDS = 100
@@ -82,6 +81,16 @@ def read_submission(body: bytes, content_type: str) -> dict[str, str]:
     raise WrongType("send application/json, application/x-www-form-urlencoded or multipart/form-data")
 
 
+def guess_content_type(body: bytes) -> str:
+    """Of a body whose header was not kept."""
+    if body.lstrip()[:1] == b"{":
+        return "application/json"
+    boundary = re.match(rb"--([\x21-\x7e]{1,70})\r\n", body)
+    if boundary is not None:
+        return f'multipart/form-data; boundary="{boundary[1].decode()}"'
+    return "application/x-www-form-urlencoded"
+
+
 def check_submission(
     fields: Iterable[Field], values: Mapping[str, str], language: Language, country: str
 ) -> Submission:
@@ -126,11 +135,12 @@ def _read_json(body: bytes) -> dict[str, str]:
         raise Malformed(f"there are more than {MAX_FIELDS} fields")
     values = {}
     for name, value in message.items():
-        if isinstance(value, list) and all(isinstance(item, str) for item in value):
-            value = ", ".join(value)
         if value is None:
             continue
-        if isinstance(value, (dict, list)):
+        if isinstance(value, list) and all(isinstance(item, str) for item in value):
+            values[name] = ", ".join(value)
+            continue
+        if isinstance(value, dict | list):
             raise Malformed(f"{_shown(name)} must be a text", fields={_shown(name): "must be a text"})
         values[name] = value if isinstance(value, str) else json.dumps(value)
     return values

@@ -14,6 +14,7 @@ import uuid
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime
+from typing import Any
 from urllib.parse import urlencode
 from weakref import WeakKeyDictionary
 
@@ -21,7 +22,13 @@ import structlog
 from aiohttp import web
 
 from handlers.errors import problem_response
-from handlers.form_fields import Submission, check_submission, fields_of, read_submission
+from handlers.form_fields import (
+    Submission,
+    check_submission,
+    fields_of,
+    guess_content_type,
+    read_submission,
+)
 from handlers.form_guard import (
     ID_FIELD,
     STAMP_FIELD,
@@ -142,23 +149,42 @@ async def _take(request: web.Request, ctx: Context, door: FormDoor) -> web.Strea
             return _page(ctx, door, sent, status=422, submission_id=values.get(ID_FIELD, ""))
         named = {name or STAMP_FIELD: text for name, text in sent.errors.items()}
         raise Invalid("the form is not complete: " + ", ".join(named), fields=named)
-    outcome = await ctx.touches.submit(
-        FormItem(
-            form=door.name,
-            queue=door.form.queue,
-            name=sent.values.get("name", ""),
-            email=_first_of(door, sent, "email", "email"),
-            phone=_first_of(door, sent, "phone", "tel"),
-            subject=sent.values.get("subject", ""),
-            message=sent.values.get("message", "") or _as_text(door, sent),
-            fields={name: value for name, value in sent.values.items() if name not in BASIC and value},
-            event_key=key,
-            raw=body,
-            received_at=now,
-            country=ctx.settings.region.default_country,
-        )
-    )
+    outcome = await ctx.touches.submit(_item(ctx, door, sent, key, body, now))
     return _done(request, door, outcome.ticket_number, is_json)
+
+
+async def retake(ctx: Context, form_name: str, meta: Mapping[str, Any], raw: bytes) -> None:
+    """Take a quarantined submission in again: a person has looked at it, so no trap holds it back.
+
+    Raises NotFound for a form that is no longer there, and what is wrong with the fields.
+    """
+    form = ctx.settings.forms.get(form_name)
+    if form is None:
+        raise NotFound(f"there is no form {form_name[:64]!r} any more: configure [forms.{form_name[:64]}]")
+    door = FormDoor(form_name, form, fields_of(form.fields), ctx.settings.region.language)
+    values = read_submission(raw, str(meta.get("content_type") or guess_content_type(raw)))
+    sent = check_submission(door.fields, values, door.language, ctx.settings.region.default_country)
+    if sent.errors:
+        raise Invalid("the form is not complete: " + ", ".join(sent.errors), fields=dict(sent.errors))
+    key = f"again:{hashlib.sha256(raw).hexdigest()}"
+    await ctx.touches.submit(_item(ctx, door, sent, key, raw, datetime.now(UTC)))
+
+
+def _item(ctx: Context, door: FormDoor, sent: Submission, key: str, body: bytes, now: datetime) -> FormItem:
+    return FormItem(
+        form=door.name,
+        queue=door.form.queue,
+        name=sent.values.get("name", ""),
+        email=_first_of(door, sent, "email", "email"),
+        phone=_first_of(door, sent, "phone", "tel"),
+        subject=sent.values.get("subject", ""),
+        message=sent.values.get("message", "") or _as_text(door, sent),
+        fields={name: value for name, value in sent.values.items() if name not in BASIC and value},
+        event_key=key,
+        raw=body,
+        received_at=now,
+        country=ctx.settings.region.default_country,
+    )
 
 
 def _door(request: web.Request, ctx: Context, name: str) -> FormDoor:

@@ -6,18 +6,14 @@ the last processors before rendering mask values by the name of their key and nu
 
 from __future__ import annotations
 
-import contextvars
 import logging
 import re
-import secrets
 import sys
 from collections.abc import Mapping
 from typing import Any, TextIO
 
 import structlog
 from structlog.typing import EventDict, Processor, WrappedLogger
-
-request_id: contextvars.ContextVar[str] = contextvars.ContextVar("request_id", default="")
 
 HIDDEN = "***"
 _SECRET = re.compile(
@@ -43,7 +39,7 @@ def set_up_logs(level: str = "info", format: str = "text", stream: TextIO | None
     """
     stream = sys.stderr if stream is None else stream
     shared: list[Processor] = [
-        add_request_id,
+        structlog.contextvars.merge_contextvars,  # the request's id, bound by the HTTP door
         structlog.stdlib.add_log_level,
         structlog.stdlib.add_logger_name,
         structlog.processors.TimeStamper(fmt="iso", utc=True),
@@ -84,20 +80,6 @@ def set_up_logs(level: str = "info", format: str = "text", stream: TextIO | None
         logger_factory=structlog.stdlib.LoggerFactory(),
         cache_logger_on_first_use=False,
     )
-
-
-def new_request_id(offered: str = "") -> str:
-    """The id that a trusted proxy offers when it is a sane one, else a new one; set for this task."""
-    chosen = offered if re.fullmatch(r"[A-Za-z0-9_.-]{6,64}", offered) else secrets.token_hex(8)
-    request_id.set(chosen)
-    return chosen
-
-
-def add_request_id(logger: WrappedLogger, method: str, event: EventDict) -> EventDict:
-    current = request_id.get()
-    if current:
-        event.setdefault("request_id", current)
-    return event
 
 
 def mask_private(logger: WrappedLogger, method: str, event: EventDict) -> EventDict:

@@ -126,7 +126,7 @@ async def _wrong_database(settings: Settings) -> list[str]:
 
 def _hints(settings: Settings) -> Iterator[str]:
     if not settings.server.public_url and settings.call_sources:
-        yield "server.public_url is empty: signatures are checked against the address here, so only this machine can call"
+        yield "server.public_url is empty: signatures are checked against the address here, only this machine can call"
     if not settings.smtp.host and settings.mailboxes:
         yield f"smtp.host is empty: replies are written to {settings.server.data_dir / 'outgoing'}, nothing is sent"
     if not (settings.call_sources or settings.mailboxes or settings.forms):

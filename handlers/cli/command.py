@@ -10,7 +10,7 @@ from collections.abc import AsyncIterator, Awaitable, Callable
 from typing import Any
 
 from server.app import open_database
-from server.domain.errors import Invalid, NotFound
+from server.domain.errors import Invalid
 from server.domain.permission import Actor
 from server.settings import Settings
 from server.store.pool import Pool, open_pool
@@ -53,16 +53,6 @@ def read_password(from_stdin: bool) -> str:
     if not password:
         raise Invalid("the password is empty")
     return password
-
-
-async def agent_id_of(pool: Pool, email: str) -> int:
-    """Raises NotFound."""
-    from server.store.people import fetch_agent_id
-
-    found = await fetch_agent_id(pool, email)
-    if found is None:
-        raise NotFound(f"there is no agent {email}")
-    return found
 
 
 def print_table(rows: list[tuple[str, ...]]) -> None:

@@ -6,7 +6,7 @@ import asyncio
 import importlib
 import pkgutil
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from random import Random
 from typing import Protocol
 from urllib.parse import urlsplit
@@ -38,6 +38,7 @@ class CallPlan:
     agents: Sequence[SimAgent]  # who may pick up, likeliest first; empty: nobody will
     ring_seconds: float
     talk_seconds: float
+    patience_seconds: float = 45.0
 
 
 @dataclass(slots=True)
@@ -47,9 +48,9 @@ class Stage:
     session: aiohttp.ClientSession
     http: str
     public_url: str
-    random: Random
     tell: Callable[[str], None]
     speed: float = 1.0
+    random: Random = field(default_factory=Random)
     sent: int = 0
     refused: int = 0
 

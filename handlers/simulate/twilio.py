@@ -23,7 +23,8 @@ from handlers.simulate.stage import CallPlan, Stage, shown
 
 ACCOUNT: Final = "AC" + "0" * 32
 PREFIXES: Final = {"Client": "client:", "Sip": "", "Number": ""}
-MOST_WAITS: Final = 6
+MOST_STEPS: Final = 8
+_VERBS: Final = frozenset({"Dial", "Enqueue", "Record"})
 HOLD_SECONDS: Final = 5.0
 
 
@@ -112,37 +113,65 @@ class TwilioScript:
 
     async def _follow(self, line: _Call, reply: str, who: str) -> float:
         """Do what the TwiML says, until the caller has talked (for so many seconds) or gives up (0)."""
-        for _ in range(MOST_WAITS):
-            try:
-                # Our own server's answer; entities are not expanded by this parser.
-                twiml = ElementTree.fromstring(reply)
-            except ElementTree.ParseError:
-                line.stage.tell(f"call  {line.plan.source}: the answer is no TwiML")
+        for _ in range(MOST_STEPS):
+            twiml = _read(line, reply)
+            verb = next((one for one in twiml if one.tag in _VERBS), None) if twiml is not None else None
+            if verb is None:
                 return 0.0
-            dial = twiml.find("Dial")
-            legs = [] if dial is None else _legs(line.stage, dial)
-            if dial is not None and legs:
-                talked = await self._ring(line, dial, legs, who)
-                if talked:
-                    return talked
-                if not dial.get("action"):
-                    return 0.0
-                outcome = {"CallStatus": "in-progress", "Direction": "inbound", "DialCallStatus": "no-answer"}
-                status, reply = await line.send(dial.get("action", ""), line.base | outcome)
+            if verb.tag == "Dial":
+                talked, action = await self._ring(line, verb, who)
+            elif verb.tag == "Enqueue":
+                talked, action = 0.0, await self._wait(line, verb, who)
             else:
-                pause = twiml.find("Pause")
-                await line.stage.pause(float(pause.get("length", "1")) if pause is not None else HOLD_SECONDS)
-                redirect = twiml.find("Redirect")
-                if redirect is None or not redirect.text:
-                    return 0.0
-                form = line.base | {"CallStatus": "in-progress", "Direction": "inbound"}
-                status, reply = await line.send(redirect.text.strip(), form)
-            if status != 200:
-                return 0.0
+                talked, action = 0.0, await self._speak(line, verb, who)
+            if not action:
+                return talked
+            status, reply = await line.send(verb.get("action", ""), line.base | action)
+            if talked or status != 200:
+                return talked
         return 0.0
 
-    async def _ring(self, line: _Call, dial: ElementTree.Element, legs: list[_Leg], who: str) -> float:
+    async def _wait(self, line: _Call, verb: ElementTree.Element, who: str) -> dict[str, str]:
+        """Listen in the queue until the wait document says ``<Leave>``, or patience is over."""
+        stage = line.stage
+        queue = {"QueueSid": _sid(stage, "QU"), "Direction": "inbound"}
+        stage.tell(f"call  {line.plan.source}: {who} waits in {verb.text or 'the queue'}")
+        waited = 0.0
+        while waited < line.plan.patience_seconds:
+            asked = {"CallStatus": "in-progress", "QueuePosition": "1", "QueueTime": str(int(waited))}
+            status, reply = await line.send(verb.get("waitUrl", ""), line.base | queue | asked)
+            twiml = _read(line, reply) if status == 200 else None
+            if twiml is None:
+                break
+            if twiml.find("Leave") is not None:
+                return queue | {
+                    "CallStatus": "in-progress",
+                    "QueueResult": "leave",
+                    "QueueTime": str(int(waited)),
+                }
+            pause = twiml.find("Pause")
+            seconds = float(pause.get("length", "1")) if pause is not None else HOLD_SECONDS
+            await stage.pause(seconds)
+            waited += max(seconds, 1.0)
+        return queue | {"CallStatus": "completed", "QueueResult": "hangup", "QueueTime": str(int(waited))}
+
+    async def _speak(self, line: _Call, verb: ElementTree.Element, who: str) -> dict[str, str]:
+        """A message after the tone."""
+        await line.stage.pause(line.plan.talk_seconds / 3)
+        sid = _sid(line.stage, "RE")
+        line.stage.tell(f"call  {line.plan.source}: {who} leaves a message")
+        recording = {
+            "RecordingSid": sid,
+            "RecordingUrl": f"https://api.twilio.com/2010-04-01/Accounts/{ACCOUNT}/Recordings/{sid}",
+            "RecordingDuration": str(int(line.plan.talk_seconds / 3) + 1),
+        }
+        return recording | {"CallStatus": "completed", "Direction": "inbound", "Digits": "hangup"}
+
+    async def _ring(self, line: _Call, dial: ElementTree.Element, who: str) -> tuple[float, dict[str, str]]:
+        """Seconds talked, and what the Dial's action is told."""
         stage, plan = line.stage, line.plan
+        legs = _legs(stage, dial)
+        outcome = {"CallStatus": "in-progress", "Direction": "inbound", "DialCallStatus": "no-answer"}
         for leg in legs:
             await line.report(leg, "initiated", "initiated")
             await line.report(leg, "ringing", "ringing")
@@ -154,19 +183,26 @@ class TwilioScript:
                 end = "no-answer" if answered is None else "canceled"
                 await line.report(leg, "completed", end, CallDuration="0", Duration="0")
         if answered is None:
-            return 0.0
+            return 0.0, outcome
         await line.report(answered, "answered", "in-progress")
         stage.tell(f"call  {plan.source}: {answered.to} answers {who}")
         await stage.pause(plan.talk_seconds)
         talked = max(1.0, plan.talk_seconds)
         await line.report(answered, "completed", "completed", CallDuration=str(int(talked)), Duration="1")
-        if dial.get("action"):
-            done = {
-                "CallStatus": "completed", "Direction": "inbound", "DialCallStatus": "completed",
-                "DialCallSid": answered.sid, "DialCallDuration": str(int(talked)), "DialBridged": "true",
-            }  # fmt: skip
-            await line.send(dial.get("action", ""), line.base | done)
-        return talked
+        outcome |= {
+            "CallStatus": "completed", "DialCallStatus": "completed", "DialCallSid": answered.sid,
+            "DialCallDuration": str(int(talked)), "DialBridged": "true",
+        }  # fmt: skip
+        return talked, outcome
+
+
+def _read(line: _Call, reply: str) -> ElementTree.Element | None:
+    """Our own server's answer: no entity is expanded, no file is read by this parser."""
+    try:
+        return ElementTree.fromstring(reply)
+    except ElementTree.ParseError:
+        line.stage.tell(f"call  {line.plan.source}: the answer is no TwiML")
+        return None
 
 
 def _legs(stage: Stage, dial: ElementTree.Element) -> list[_Leg]:

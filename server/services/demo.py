@@ -341,10 +341,13 @@ def _contact(
     call = channel == "call"
     answered = at + timedelta(seconds=random.uniform(4, 40)) if call else None
     ended = answered + timedelta(seconds=random.uniform(50, 600)) if answered else None
+    source = {"email": "mail", "form": "form:contact"}.get(channel) or (
+        "pbx" if person.country == "CN" else "main"
+    )
     return {
         "_at": at, "_customer": customer, "_agent": agent, "_queue": story.queue, "_ticket": None,
         "channel": channel, "direction": "inbound", "call_key": f"demo-{place}",
-        "source": ("pbx" if person.country == "CN" else "main") if call else "mail" if channel == "email" else "form:contact",
+        "source": source,
         "state": "ended" if call else "answered" if agent else "ringing",
         "ani": person.phones[0][0] if call else None, "ani_raw": person.phones[0][0] if call else person.email,
         "dnis": queue.dnis[0] if call else None, "display_name": "" if call else person.name, "withheld": False,

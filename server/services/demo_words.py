@@ -58,31 +58,37 @@ QUEUES = (
     DemoQueue("service-zh", "Chinese service", "客户服务", ("+861055550100",)),
 )
 
-GIVEN_EN = (
+
+def _words(text: str) -> tuple[str, ...]:
+    """A text's words, or what stands between its commas."""
+    return tuple(text.split("," if "," in text else None))
+
+
+GIVEN_EN = _words(
     "Olivia Amelia Isla Ava Freya Lily Florence Rosie Harriet Megan Oliver George Arthur Noah Leo Oscar Theo "
     "Harry Samuel Edward Emma Mia Hannah Clara Johanna Lukas Felix Jonas Paul Moritz Ethan Mason Abigail Zoe "
     "Aisha Omar Priyanka Arjun Chidi Amara Mateusz Zofia Ingrid Henrik"
-).split()
-FAMILY_EN = (
+)
+FAMILY_EN = _words(
     "Whitfield Hargreaves Ashworth Pemberton Kirkby Langley Marlow Thornton Okoye Banerjee Novak Kowalczyk "
     "Lindqvist Brandt Vogel Hartmann Keller Albrecht Sommer Delgado Rivera Castellano Ferrante Moreau Whitaker "
     "Holloway Prescott Ellison Garrett Tran Yilmaz Haddad Mensah Osei"
-).split()
-COMPANIES_EN = (
+)
+COMPANIES_EN = _words(
     "Harbour Lane Dental,Fenwick & Rowe Solicitors,Blue Kettle Cafés,Northgate Veterinary Clinic,"
     "Milestone Cycles,Oakfield Primary School,Tidewater Logistics,Copperfield Books,Larkspur Property,"
     "Steinhof Maschinenbau GmbH,Alsterblick Hotel GmbH,Bergmann Optik,Summit Ridge Outfitters,"
     "Cedar Valley Clinic,Juniper Street Bakery,Quayside Architects"
-).split(",")
+)
 FAMILY_ZH = tuple("王李张刘陈杨黄赵吴周徐孙马朱胡郭何高林郑谢罗梁宋唐许")
-GIVEN_ZH = (
+GIVEN_ZH = _words(
     "晓明 建国 丽华 志强 秀英 思雨 子涵 浩然 欣怡 宇轩 雨桐 嘉怡 俊杰 文博 海燕 春梅 国栋 晓东 婷婷 雪梅 "
     "永康 佳琪 明轩 诗涵 振华 玉兰 天佑 若兰 家豪 淑芬"
-).split()
-COMPANIES_ZH = (
+)
+COMPANIES_ZH = _words(
     "北京晨曦文化传播有限公司,上海云帆物流有限公司,广州南粤食品有限公司,深圳星桥科技有限公司,杭州听雨茶业有限公司,"
     "成都锦里餐饮管理有限公司,南京梧桐书店,苏州园林设计院,武汉江城口腔诊所,西安古城旅行社"
-).split(",")
+)
 
 STORIES_EN = (
     Story(
@@ -217,7 +223,8 @@ STORIES_ZH = (
         "sales", "inquiry", "咨询十二台咖啡机的报价",
         "您好，我们新办公室大约八十人，想采购十二台咖啡机，需要包含保养服务，请在本周内报价。\n\n{name}",
         "采购十二台，含保养，约定周五前报价。",
-        "{name}，您好：\n\n感谢您的咨询。我们推荐 B3 型号，每季度保养一次，报价单见附件，三十天内有效。\n\n此致\n销售部",
+        "{name}，您好：\n\n感谢您的咨询。我们推荐 B3 型号，每季度保养一次，报价单见附件，三十天内有效。"
+        "\n\n此致\n销售部",
         "报价收到，能否先安排一次现场演示？",
     ),
     Story(
@@ -231,7 +238,8 @@ STORIES_ZH = (
         "service-zh", "work_order", "洗碗机安装师傅没有来",
         "你好，洗碗机（订单号 {order}）已经送到，可约好的安装师傅没有来，我等了一上午，请给个说法。\n\n{name}",
         "安装师傅未按时上门，已改约周六上午 8 点至 10 点，免安装费。",
-        "{name}，您好：\n\n让您久等了，非常抱歉。师傅将于周六上午 8 点至 10 点上门，出发前半小时会给您打电话，安装费全免。\n\n此致\n客户服务部",
+        "{name}，您好：\n\n让您久等了，非常抱歉。师傅将于周六上午 8 点至 10 点上门，出发前半小时会致电，安装费全免。"
+        "\n\n此致\n客户服务部",
         "师傅来过了，已经装好，谢谢。", "urgent",
     ),
     Story(
