@@ -16,6 +16,7 @@ from pathlib import Path
 
 import asyncpg
 
+from server.domain.errors import RingpostError
 from server.store.pool import Connection, load_sql
 
 SQL = load_sql(__file__)
@@ -24,7 +25,7 @@ POLL_SECONDS = 0.1
 FILE_NAME = re.compile(r"(\d{4})_([a-z0-9_]+)\.sql")
 
 
-class MigrationError(Exception):
+class MigrationError(RingpostError):
     """The schema cannot be brought up to date; the text is one line and says the way out."""
 
 
