@@ -1,0 +1,248 @@
+"""How values are written for people: states, times, spans, numbers, telephone numbers."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from datetime import UTC, datetime, timedelta
+from zoneinfo import ZoneInfo
+
+from babel.dates import format_date, format_datetime, format_time
+from babel.numbers import format_decimal
+from markupsafe import Markup
+
+from handlers.console.language import TAGS, Catalogue, Language
+from server.domain.identity import format_phone
+
+
+FILTERS = ("label", "said", "when", "since", "time_only", "span", "phone", "num", "filesize")
+
+
+def mark(context: str, text: str) -> tuple[str, str]:
+    """Names a text for the catalogue, to be translated when it is shown."""
+    return context, text
+
+
+LABELS: dict[str, dict[str, tuple[str, str]]] = {
+    "status": {
+        "open": mark("status", "Open"),
+        "waiting": mark("status", "Waiting"),
+        "resolved": mark("status", "Resolved"),
+        "closed": mark("status", "Closed"),
+    },
+    "priority": {
+        "low": mark("priority", "Low"),
+        "normal": mark("priority", "Normal"),
+        "high": mark("priority", "High"),
+        "urgent": mark("priority", "Urgent"),
+    },
+    "channel": {
+        "call": mark("channel", "Call"),
+        "email": mark("channel", "Email"),
+        "form": mark("channel", "Form"),
+        "sms": mark("channel", "Text message"),
+        "api": mark("channel", "API"),
+    },
+    "call_state": {
+        "ringing": mark("call", "Ringing"),
+        "answered": mark("call", "In conversation"),
+        "held": mark("call", "On hold"),
+        "transferred": mark("call", "Transferred"),
+        "ended": mark("call", "Ended"),
+        "missed": mark("call", "Missed"),
+        "voicemail": mark("call", "Voicemail"),
+    },
+    "touch_state": {
+        "ringing": mark("message", "Waiting"),
+        "answered": mark("message", "Received"),
+        "ended": mark("message", "Done"),
+    },
+    "presence": {
+        "available": mark("presence", "Available"),
+        "busy": mark("presence", "On a call"),
+        "not_ready": mark("presence", "Not ready"),
+        "offline": mark("presence", "Offline"),
+    },
+    "reason": {
+        "break": mark("not ready", "Break"),
+        "lunch": mark("not ready", "Lunch"),
+        "wrap-up": mark("not ready", "Wrap-up"),
+        "meeting": mark("not ready", "Meeting"),
+        "training": mark("not ready", "Training"),
+    },
+    "pop": {
+        "ringing": mark("pop", "Incoming call"),
+        "answered": mark("pop", "Call answered"),
+        "transferred": mark("pop", "Call transferred to you"),
+        "assigned": mark("pop", "New for you"),
+        "callback_due": mark("pop", "Callback due"),
+    },
+    "role": {
+        "agent": mark("role", "Agent"),
+        "supervisor": mark("role", "Supervisor"),
+        "administrator": mark("role", "Administrator"),
+    },
+    "customer_kind": {
+        "person": mark("customer", "Person"),
+        "company": mark("customer", "Company"),
+    },
+    "tier": {
+        "standard": mark("tier", "Standard"),
+        "vip": mark("tier", "VIP"),
+    },
+    "match": {
+        "matched": mark("match", "Known customer"),
+        "ambiguous": mark("match", "Several could be calling"),
+        "unknown": mark("match", "Unknown"),
+    },
+    "kind": {
+        "inquiry": mark("ticket", "Inquiry"),
+        "service_request": mark("ticket", "Service request"),
+        "complaint": mark("ticket", "Complaint"),
+        "work_order": mark("ticket", "Work order"),
+        "callback": mark("ticket", "Callback"),
+        "return": mark("ticket", "Return"),
+        "fault_report": mark("ticket", "Fault report"),
+    },
+    "why": {
+        "taught": mark("why", "An agent said so before"),
+        "external_id": mark("why", "Known by the id of another system"),
+        "phone_verified": mark("why", "This is their confirmed number"),
+        "phone_exact": mark("why", "This number is theirs"),
+        "phone_extension": mark("why", "Number and extension are theirs"),
+        "other_extension": mark("why", "Same company, another extension"),
+        "shared_line": mark("why", "Shares this number with others"),
+        "shared_address": mark("why", "Shares this address with others"),
+        "email_verified": mark("why", "This is their confirmed address"),
+        "email_exact": mark("why", "This address is theirs"),
+        "email_alias": mark("why", "The address is a spelling of theirs"),
+        "text_mention": mark("why", "The number is mentioned in a text of theirs"),
+        "name_similar": mark("why", "The name is alike"),
+    },
+    "door": {
+        "call": mark("door", "Call webhook"),
+        "email": mark("door", "Email"),
+        "form": mark("door", "Form"),
+    },
+    "quarantine_state": {
+        "open": mark("quarantine", "Kept"),
+        "retried": mark("quarantine", "Taken in"),
+        "discarded": mark("quarantine", "Discarded"),
+    },
+    "direction": {
+        "inbound": mark("direction", "Inbound"),
+        "outbound": mark("direction", "Outbound"),
+        "internal": mark("direction", "Internal"),
+    },
+    "delivery": {
+        "queued": mark("delivery", "Being sent"),
+        "sent": mark("delivery", "Sent"),
+        "failed": mark("delivery", "Could not be sent"),
+    },
+    "language": {
+        "en": mark("language", "English"),
+        "zh_CN": mark("language", "Chinese (Simplified)"),
+        "": mark("language", "As the browser says"),
+    },
+}
+
+
+@dataclass(frozen=True, slots=True)
+class Words:
+    """One reader's way of writing. ``country`` decides which numbers are national."""
+
+    language: Language
+    texts: Catalogue
+    zone: ZoneInfo
+    country: str
+    now: datetime
+
+    def label(self, value: str | None, group: str) -> str:
+        """The word for a state; a value that has none is shown as it is."""
+        found = LABELS[group].get(value or "")
+        return self.texts.pgettext(*found) if found is not None else (value or "")
+
+    def said(self, text: str) -> str:
+        """A sentence of a service in the reader's language; one that is not in the catalogue stays English."""
+        return self.texts.gettext(text)
+
+    def when(self, value: datetime | str | None, style: str = "short") -> str:
+        """A ``<time>``: the clock today, the day within the year, else the date; in full as its title."""
+        at = _moment(value)
+        if at is None:
+            return ""
+        local, today = at.astimezone(self.zone), self.now.astimezone(self.zone).date()
+        clock = format_time(local, "HH:mm", locale=self.language)
+        if style == "full":
+            text = format_datetime(local, "medium", locale=self.language)
+        elif local.date() == today:
+            text = clock
+        elif local.date() == today - timedelta(days=1):
+            text = f"{self.texts.gettext('Yesterday')} {clock}"
+        elif local.date() == today + timedelta(days=1):
+            text = f"{self.texts.gettext('Tomorrow')} {clock}"
+        elif local.year == today.year:
+            text = f"{format_date(local, 'M月d日' if self.language == 'zh_CN' else 'd MMM', locale=self.language)} {clock}"
+        else:
+            text = format_date(local, "medium", locale=self.language)
+        full = format_datetime(local, "full", locale=self.language)
+        stamp = at.astimezone(UTC).isoformat(timespec="seconds").replace("+00:00", "Z")
+        return Markup('<time datetime="{}" title="{}">{}</time>').format(stamp, full, text)
+
+    def time_only(self, value: datetime | str | None) -> str:
+        at = _moment(value)
+        return format_time(at.astimezone(self.zone), "HH:mm", locale=self.language) if at else ""
+
+    def span(self, seconds: float | None) -> str:
+        """``4:07`` below an hour, ``2 h 05 min`` below two days, else days."""
+        if seconds is None:
+            return ""
+        whole = max(0, int(seconds))
+        if whole < 3600:
+            return f"{whole // 60}:{whole % 60:02d}"
+        if whole < 2 * 86400:
+            hours, minutes = whole // 3600, whole % 3600 // 60
+            return self.texts.gettext("%(hours)s h %(minutes)s min") % {"hours": hours, "minutes": minutes}
+        return self.texts.ngettext("%(num)s day", "%(num)s days", whole // 86400) % {"num": whole // 86400}
+
+    def since(self, value: datetime | str | None) -> str:
+        """A span that the page goes on counting."""
+        at = _moment(value)
+        if at is None:
+            return ""
+        stamp = at.astimezone(UTC).isoformat(timespec="seconds").replace("+00:00", "Z")
+        shown = self.span((self.now - at).total_seconds())
+        return Markup('<time class="figure" datetime="{}" data-since>{}</time>').format(stamp, shown)
+
+    def phone(self, value: str | None) -> str:
+        """E.164 as people of the region write it; kept on one line and read from left to right."""
+        if not value:
+            return ""
+        return Markup('<bdi class="phone">{}</bdi>').format(format_phone(value, self.country))
+
+    def num(self, value: float | None) -> str:
+        return "" if value is None else format_decimal(value, locale=self.language)
+
+    def filesize(self, size: int) -> str:
+        for unit in ("B", "KB", "MB"):
+            if size < 1000 or unit == "MB":
+                break
+            size = round(size / 1000)
+        return f"{format_decimal(size, locale=self.language)} {unit}"
+
+    @property
+    def tag(self) -> str:
+        return TAGS[self.language]
+
+
+def initials(name: str | None) -> str:
+    """Two letters of a Latin name, the last two characters of a Chinese one."""
+    words = (name or "").split()
+    if not words:
+        return "?"
+    if ord(words[0][0]) >= 0x2E80:
+        return words[0][-2:]
+    return (words[0][0] + (words[-1][0] if len(words) > 1 else "")).upper()
+
+
+def _moment(value: datetime | str | None) -> datetime | None:
+    return datetime.fromisoformat(value) if isinstance(value, str) else value

@@ -1,0 +1,66 @@
+"""What the console's pages read beside the records themselves: the desk, the board, a ticket's course."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from datetime import datetime
+
+import asyncpg
+
+from server.store.pool import Connection, Pool, load_sql
+
+SQL = load_sql(__file__)
+Executor = Connection | Pool
+Rows = list[asyncpg.Record]
+
+
+async def fetch_own_tickets(pool: Executor, agent_id: int, limit: int) -> Rows:
+    return await pool.fetch(SQL.fetch_own_tickets, agent_id, limit)
+
+
+async def fetch_waiting(pool: Executor, agent_id: int, limit: int) -> Rows:
+    return await pool.fetch(SQL.fetch_waiting, agent_id, limit)
+
+
+async def fetch_live_calls(pool: Executor, agent_id: int, since: datetime) -> Rows:
+    return await pool.fetch(SQL.fetch_live_calls, agent_id, since)
+
+
+async def fetch_recent_own(pool: Executor, agent_id: int, since: datetime) -> Rows:
+    return await pool.fetch(SQL.fetch_recent_own, agent_id, since)
+
+
+async def fetch_contact_ticket(pool: Executor, contact_id: int) -> asyncpg.Record | None:
+    return await pool.fetchrow(SQL.fetch_contact_ticket, contact_id)
+
+
+async def fetch_candidates(pool: Executor, customer_ids: Sequence[int]) -> Rows:
+    return await pool.fetch(SQL.fetch_candidates, list(customer_ids))
+
+
+async def fetch_refused(pool: Executor, key: str) -> set[int]:
+    return {row["customer_id"] for row in await pool.fetch(SQL.fetch_refused, key)}
+
+
+async def fetch_ticket_contacts(pool: Executor, ticket_id: int) -> Rows:
+    return await pool.fetch(SQL.fetch_ticket_contacts, ticket_id)
+
+
+async def fetch_audit(pool: Executor, kind: str, subject_id: int) -> Rows:
+    return await pool.fetch(SQL.fetch_audit, kind, subject_id)
+
+
+async def fetch_board(pool: Executor) -> Rows:
+    return await pool.fetch(SQL.fetch_board)
+
+
+async def fetch_all_waiting(pool: Executor) -> Rows:
+    return await pool.fetch(SQL.fetch_all_waiting)
+
+
+async def fetch_assignable(pool: Executor) -> Rows:
+    return await pool.fetch(SQL.fetch_assignable)
+
+
+async def fetch_message_html(pool: Executor, ticket_id: int, message_id: int) -> asyncpg.Record | None:
+    return await pool.fetchrow(SQL.fetch_message_html, ticket_id, message_id)

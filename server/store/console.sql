@@ -1,0 +1,107 @@
+-- name: fetch_own_tickets
+SELECT t.id, t.subject, t.status, t.priority, t.channel, t.updated_at, t.created_at, t.resolve_due_at,
+       t.first_response_due_at, t.first_responded_at, t.customer_id, k.name AS customer_name
+FROM tickets t
+LEFT JOIN customers k ON k.id = t.customer_id
+WHERE t.assignee_agent_id = $1 AND t.status = ANY ('{open,waiting}') AND t.merged_into IS NULL
+ORDER BY (t.status = 'open') DESC, (t.priority = 'urgent') DESC, t.resolve_due_at NULLS LAST, t.id DESC
+LIMIT $2
+
+-- name: fetch_waiting
+-- What waits in the agent's queues, calls first: a caller is on the line.
+SELECT c.id, c.channel, c.ani, c.withheld, c.display_name, c.started_at, c.queue_id, c.ticket_id, c.match,
+       k.id AS customer_id, k.name AS customer_name, k.tier, t.subject
+FROM contacts c
+JOIN queue_agents qa ON qa.queue_id = c.queue_id AND qa.agent_id = $1
+LEFT JOIN customers k ON k.id = c.customer_id
+LEFT JOIN tickets t ON t.id = c.ticket_id
+WHERE c.unit_id = 1 AND c.state = 'ringing' AND c.agent_id IS NULL AND c.rung_agent_ids = '{}'
+ORDER BY (c.channel = 'call') DESC, c.id
+LIMIT $2
+
+-- name: fetch_live_calls
+-- The agent's own calls first, then those that ring there.
+SELECT c.id, c.state, c.ani, c.withheld, c.display_name, c.started_at, c.answered_at, c.queue_id, c.agent_id,
+       k.name AS customer_name
+FROM contacts c LEFT JOIN customers k ON k.id = c.customer_id
+WHERE c.channel = 'call' AND c.ended_at IS NULL AND (c.agent_id = $1 OR $1 = ANY (c.rung_agent_ids))
+    AND c.started_at > $2 AND c.state <> 'missed'
+ORDER BY (c.agent_id = $1 AND c.state <> 'ringing') DESC NULLS LAST, c.id DESC
+LIMIT 6
+
+-- name: fetch_recent_own
+SELECT c.id, c.channel, c.direction, c.state, c.ani, c.withheld, c.display_name, c.started_at, c.ended_at, c.ticket_id,
+       k.name AS customer_name
+FROM pops p
+JOIN contacts c ON c.id = p.contact_id
+LEFT JOIN customers k ON k.id = c.customer_id
+WHERE p.agent_id = $1 AND p.created_at > $2
+ORDER BY p.id DESC
+LIMIT 20
+
+-- name: fetch_contact_ticket
+SELECT c.id, c.ticket_id, c.channel, c.state, c.customer_id, c.agent_id, c.ended_at, c.queue_id, c.ani, c.withheld,
+       t.assignee_agent_id, t.version AS ticket_version
+FROM contacts c LEFT JOIN tickets t ON t.id = c.ticket_id
+WHERE c.unit_id = 1 AND c.id = $1
+
+-- name: fetch_candidates
+-- Who else could be calling, beside what the contact's row keeps of them.
+SELECT k.id, k.number, k.name, k.company, k.kind, k.tier, k.provisional, k.tags,
+       (SELECT p.number FROM customer_phones p WHERE p.customer_id = k.id ORDER BY p.position LIMIT 1) AS phone,
+       (SELECT e.address FROM customer_emails e WHERE e.customer_id = k.id ORDER BY e.position LIMIT 1) AS email,
+       (SELECT max(c.started_at) FROM contacts c WHERE c.customer_id = k.id) AS last_contact_at
+FROM customers k
+WHERE k.id = ANY ($1::bigint[]) AND k.deleted_at IS NULL AND k.merged_into IS NULL
+
+-- name: fetch_refused
+-- Whom agents ruled out for this number or address.
+SELECT DISTINCT l.customer_id FROM lessons l
+WHERE l.unit_id = 1 AND l.key = $1 AND l.verdict = 'never' AND l.undone_at IS NULL
+
+-- name: fetch_ticket_contacts
+SELECT c.id, c.channel, c.direction, c.state, c.ani, c.dnis, c.withheld, c.started_at, c.answered_at, c.ended_at,
+       c.recording_url, c.disposition, c.hangup_cause, c.continued, a.name AS agent_name
+FROM contacts c LEFT JOIN agents a ON a.id = c.agent_id
+WHERE c.ticket_id = $1 AND c.channel IN ('call', 'sms')
+ORDER BY c.id DESC LIMIT 200
+
+-- name: fetch_audit
+SELECT x.id, x.at, x.action, x.data, a.name AS agent_name
+FROM audit x LEFT JOIN agents a ON a.id = x.agent_id
+WHERE x.subject_kind = $1 AND x.subject_id = $2
+ORDER BY x.id DESC LIMIT 200
+
+-- name: fetch_board
+-- Each agent with what the supervisor wants to know.
+SELECT a.id, a.name, a.role, a.extension, coalesce(p.state, 'offline') AS state, coalesce(p.reason, '') AS reason, p.since,
+       c.id AS contact_id, c.state AS call_state, c.answered_at, c.started_at, c.ani, c.withheld, k.name AS customer_name,
+       (SELECT array_agg(qa.queue_id) FROM queue_agents qa WHERE qa.agent_id = a.id) AS queue_ids,
+       (SELECT count(*) FROM tickets t WHERE t.assignee_agent_id = a.id AND t.status = 'open') AS open_tickets
+FROM agents a
+LEFT JOIN presence p ON p.agent_id = a.id
+LEFT JOIN LATERAL (SELECT * FROM contacts x WHERE x.agent_id = a.id AND x.channel = 'call' AND x.ended_at IS NULL
+                   ORDER BY (x.state <> 'ringing') DESC, x.id DESC LIMIT 1) c ON true
+LEFT JOIN customers k ON k.id = c.customer_id
+WHERE a.unit_id = 1 AND a.disabled_at IS NULL
+ORDER BY a.name
+LIMIT 500
+
+-- name: fetch_all_waiting
+SELECT c.id, c.channel, c.ani, c.withheld, c.display_name, c.started_at, c.queue_id, c.ticket_id,
+       k.name AS customer_name, k.tier, t.subject
+FROM contacts c
+LEFT JOIN customers k ON k.id = c.customer_id
+LEFT JOIN tickets t ON t.id = c.ticket_id
+WHERE c.unit_id = 1 AND c.state = 'ringing' AND c.agent_id IS NULL AND c.rung_agent_ids = '{}'
+ORDER BY (c.channel = 'call') DESC, c.id
+LIMIT 100
+
+-- name: fetch_assignable
+SELECT a.id, a.name, coalesce(p.state, 'offline') AS state
+FROM agents a LEFT JOIN presence p ON p.agent_id = a.id
+WHERE a.unit_id = 1 AND a.disabled_at IS NULL
+ORDER BY lower(a.name) LIMIT 500
+
+-- name: fetch_message_html
+SELECT body_html FROM messages WHERE ticket_id = $1 AND id = $2

@@ -1,0 +1,89 @@
+// What every page does: keeps what is being typed through updates, counts times, shows notices and failures.
+
+import { say } from "./texts.js";
+
+export function preparePage() {
+  if (window.Idiomorph) {
+    // A part that is fetched again never overwrites what the agent is typing.
+    Idiomorph.defaults.ignoreActiveValue = true;
+    Idiomorph.defaults.callbacks.beforeNodeMorphed = (old) => !(old.nodeType === 1 && old.matches("[data-dirty], [data-keep]:not(:empty), details[open] > summary"));
+    Idiomorph.defaults.callbacks.beforeAttributeUpdated = (name, node) => !(name === "open" && node.matches("details, dialog"));
+  }
+  document.addEventListener("input", (event) => {
+    if (event.target.matches("textarea, input:not([type=search], [type=range], [type=checkbox])")) event.target.dataset.dirty = "";
+  });
+  document.body.addEventListener("htmx:beforeSwap", ({ detail }) => {
+    const form = detail.requestConfig?.elt?.closest?.("form");
+    if (form && detail.requestConfig.verb !== "get" && detail.xhr.status < 400) {
+      for (const field of form.querySelectorAll("[data-dirty]")) delete field.dataset.dirty;
+      form.reset();
+    }
+  });
+  document.body.addEventListener("htmx:afterSwap", fadeNotices);
+  document.body.addEventListener("htmx:sendError", ({ detail }) => failed(detail, say("request_failed")));
+  document.body.addEventListener("htmx:timeout", ({ detail }) => failed(detail, say("request_failed")));
+  document.body.addEventListener("htmx:responseError", ({ detail }) => failed(detail, say("request_refused")));
+  document.addEventListener("click", (event) => {
+    if (event.target.closest("[data-dismiss]")) event.target.closest(".notice")?.remove();
+  });
+  document.addEventListener("change", (event) => {
+    if (event.target.matches("[data-submit-on-change]")) event.target.form.requestSubmit();
+  });
+  prepareQuickSearch();
+  fadeNotices();
+  setInterval(count, 1000);
+}
+
+export function addNotice(text, action = null) {
+  const place = document.getElementById("notices");
+  const notice = document.createElement("div");
+  notice.className = "notice bad";
+  const words = document.createElement("span");
+  words.textContent = text;
+  const button = document.createElement("button");
+  button.type = "button";
+  button.className = "button plain";
+  button.textContent = action ? say("retry") : say("dismiss");
+  button.addEventListener("click", () => { notice.remove(); action?.(); });
+  notice.append(words, button);
+  place.replaceChildren(notice);
+}
+
+function failed(detail, text) {
+  const element = detail.requestConfig?.elt ?? detail.elt;
+  if (element?.matches?.("[data-part]")) addNotice(text, () => htmx.trigger(element, "rp-retry"));
+  else addNotice(text);
+}
+
+function fadeNotices() {
+  for (const notice of document.querySelectorAll("#notices .notice:not(.bad, [data-timed])")) {
+    notice.dataset.timed = "";
+    setTimeout(() => notice.classList.add("leaving"), 5000);
+    setTimeout(() => notice.remove(), 5500);
+  }
+}
+
+function count() {
+  const now = Date.now();
+  for (const time of document.querySelectorAll("time[data-since]")) {
+    const seconds = Math.max(0, Math.floor((now - Date.parse(time.dateTime)) / 1000));
+    if (seconds < 3600) time.textContent = `${Math.floor(seconds / 60)}:${String(seconds % 60).padStart(2, "0")}`;
+  }
+}
+
+// The results under the search field: arrows move, Escape and a click elsewhere close.
+function prepareQuickSearch() {
+  const box = document.querySelector(".quick");
+  if (!box) return;
+  const list = box.querySelector("#quick");
+  const field = box.querySelector("input");
+  document.addEventListener("click", (event) => { if (!box.contains(event.target)) list.replaceChildren(); });
+  box.addEventListener("keydown", (event) => {
+    if (event.key !== "ArrowDown" && event.key !== "ArrowUp") return;
+    const links = [field, ...list.querySelectorAll("a")];
+    const here = links.indexOf(document.activeElement);
+    const there = links[(here + (event.key === "ArrowDown" ? 1 : links.length - 1)) % links.length];
+    event.preventDefault();
+    there?.focus();
+  });
+}

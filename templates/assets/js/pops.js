@@ -1,0 +1,138 @@
+// The pop card. It lies over the page and never takes the focus: an agent may be typing.
+
+import { ring } from "./sound.js";
+import { notify } from "./notify.js";
+import { say } from "./texts.js";
+
+const FRAGMENT_PATIENCE = 900;
+const plainTitle = document.title;
+const queue = [];
+let shown = null;
+let blink = 0;
+
+export function popComes(socket, frame) {
+  const contact = frame.contact;
+  const known = [shown, ...queue].find((one) => one && one.frame.contact.id === contact.id);
+  if (known) {
+    // The same call goes on (rings, then is answered): the card that is there tells it.
+    known.frame = frame;
+    if (known === shown) fill(known);
+  } else {
+    queue.push({ frame, at: Date.now() });
+    if (!shown) next();
+    else more();
+    ring();
+    notify(title(frame), body(frame), () => accept());
+  }
+  socket.ack(frame.id);
+  document.body.dispatchEvent(new CustomEvent("rp-popped"));
+}
+
+export function accept() {
+  if (!shown) return false;
+  const id = shown.frame.contact.id;
+  dismiss();
+  const work = document.getElementById("work");
+  if (work && !document.querySelector("#work [data-dirty]")) {
+    history.replaceState(history.state, "", `/?contact=${id}`);
+    htmx.ajax("GET", `/desk/work?contact=${id}`, { target: "#work", swap: "morph:outerHTML" })
+      .then(() => document.getElementById("main")?.focus({ preventScroll: true }));
+  } else {
+    location.assign(`/?contact=${id}`);
+  }
+  return true;
+}
+
+export function contactChanged(id) {
+  if (shown && shown.frame.contact.id === id) fill(shown);
+}
+
+function next() {
+  shown = queue.shift() ?? null;
+  if (!shown) { settle(); return; }
+  const card = document.getElementById("pop-frame").content.firstElementChild.cloneNode(true);
+  card.setAttribute("aria-label", title(shown.frame));
+  card.querySelector("[data-pop-accept]").addEventListener("click", accept);
+  card.querySelector("[data-pop-later]").addEventListener("click", dismiss);
+  card.querySelector("[data-pop-more]").addEventListener("click", turn);
+  shown.card = card;
+  fill(shown).then(() => {
+    if (!shown || shown.card !== card) return;
+    document.getElementById("pops").replaceChildren(card);
+    more();
+    settle();
+  });
+}
+
+function turn() {
+  if (!shown || queue.length === 0) return;
+  queue.push(shown);
+  next();
+}
+
+function dismiss() {
+  shown?.card?.remove();
+  shown = null;
+  next();
+  more();
+}
+
+async function fill(one) {
+  const place = one.card.querySelector(".pop-content");
+  try {
+    const path = `/desk/pop/${one.frame.contact.id}?reason=${one.frame.reason}`;
+    const answer = await fetch(path, { headers: { "HX-Request": "true" }, signal: AbortSignal.timeout(FRAGMENT_PATIENCE) });
+    if (!answer.ok) throw new Error(String(answer.status));
+    const parsed = new DOMParser().parseFromString(await answer.text(), "text/html");
+    place.replaceChildren(...parsed.body.childNodes);
+  } catch {
+    if (!place.firstChild) place.replaceChildren(plain(one.frame));
+  }
+}
+
+// Without the server's help: what the frame itself says.
+function plain(frame) {
+  const made = document.getElementById("pop-plain").content.cloneNode(true);
+  made.querySelector(".pop-reason").textContent = say(frame.reason);
+  made.querySelector(".pop-name").textContent = title(frame);
+  made.querySelector(".pop-number").textContent = frame.contact.ani ?? frame.contact.from ?? "";
+  const list = made.querySelector(".warnings");
+  for (const warning of frame.warnings ?? []) {
+    const item = document.createElement("li");
+    item.className = "warning";
+    item.textContent = document.documentElement.lang.startsWith("zh") ? warning.text_zh ?? warning.text : warning.text;
+    list.append(item);
+  }
+  return made;
+}
+
+function more() {
+  const button = shown?.card?.querySelector("[data-pop-more]");
+  if (!button) return;
+  button.hidden = queue.length === 0;
+  button.textContent = queue.length === 1 ? say("more_one") : say("more_many", { count: queue.length });
+}
+
+function title(frame) {
+  if (frame.customer) return frame.customer.name;
+  if (frame.contact.withheld) return say("withheld");
+  return frame.contact.display_name || frame.contact.from || frame.contact.ani || say("unknown_caller");
+}
+
+function body(frame) {
+  const said = [say(frame.reason)];
+  if (frame.contact.ani && !frame.contact.withheld) said.push(frame.contact.ani);
+  if (frame.contact.subject) said.push(frame.contact.subject);
+  return said.join(" · ");
+}
+
+// The tab says it too, while something waits to be accepted.
+function settle() {
+  clearInterval(blink);
+  document.title = plainTitle;
+  if (!shown) return;
+  const words = `☎ ${title(shown.frame)}`;
+  let lit = true;
+  document.title = words;
+  blink = setInterval(() => { lit = !lit; document.title = lit ? words : plainTitle; }, 1000);
+}
