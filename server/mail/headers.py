@@ -260,7 +260,7 @@ def _mailbox(tokens: list[tuple[str, str]], hint: str | None) -> tuple[str, str]
             return "", ""
     if not name.strip() and comments:
         name = comments[0]
-    return decode_header(name, hint).strip().strip("\"'").strip(), address
+    return decode_header(name, hint).strip("\"'<> \t"), address
 
 
 def _clean_address(address: str) -> str:

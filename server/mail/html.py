@@ -15,6 +15,7 @@ from inscriptis.css_profiles import CSS_PROFILES  # type: ignore[import-untyped]
 from inscriptis.model.config import ParserConfig  # type: ignore[import-untyped]
 
 MAX_CHARS = 1_000_000
+MAX_PARSED_CHARS = 500_000  # larger ones lose their tables, not their words
 MAX_DEPTH = 200
 MAX_REOPENED = 1_000_000  # elements that the repair of open formatting would add
 
@@ -65,7 +66,7 @@ _LINKS = ("http://", "https://", "mailto:", "tel:")
 def html_to_text(source: str) -> str:
     """Readable plain text: tables aligned, scripts and styles left out. Never raises."""
     cut = source[: MAX_CHARS * 2]
-    if is_hostile(cut):
+    if len(cut) > MAX_PARSED_CHARS or is_hostile(cut):
         return _strip(cut)
     try:
         # the parser refuses a text with an encoding declaration

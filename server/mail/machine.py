@@ -114,7 +114,8 @@ def judge(
         or content_type in ("message/delivery-status", "message/disposition-notification")
     )
     complains = bool(_BOUNCE_SUBJECT.search(subject))
-    explains = bool(_BOUNCE_TEXT.search(body_start))
+    # the dearest of the patterns, so asked only where something else speaks for a bounce
+    explains = (mailer or complains) and bool(_BOUNCE_TEXT.search(body_start))
     no_person = mailer or null_sender or not from_address or "message/rfc822" in part_types
     bounce = (
         report

@@ -36,14 +36,14 @@ def split_reply(text: str) -> tuple[str, str]:
         new, quoted = split_reply(head)
         return (new, f"{quoted}\n{tail}") if quoted else (text.strip(), "")
     cut = _find_cut(lines)
+    below = _below_quote(lines) if cut == len(lines) else 0
+    if below:  # quote first, answer under it
+        end = below + _trim_end(lines[below:], len(lines) - below)
+        return _joined(lines[below:end]), _joined(lines[:below] + lines[end:])
     end = _trim_end(lines, cut)
     new = _joined(lines[:end])
     if not _says_something(new):
-        # nothing stands above the quote: the answer is below it, or there is none
-        if below := _below_quote(lines):
-            end = below + _trim_end(lines[below:], len(lines) - below)
-            return _joined(lines[below:end]), "\n".join(lines[:below] + lines[end:]).strip("\n")
-        return text.strip("\n").rstrip(), ""
+        return text.strip("\n").rstrip(), ""  # nothing but a quote: that is what was sent
     return new, "\n".join(lines[end:]).strip("\n")
 
 
@@ -59,7 +59,7 @@ def _find_cut(lines: list[str]) -> int:
     """The line at which the old mail begins, ``len(lines)`` when there is none."""
     answered = -1  # up to here quotes are known to have answers below
     for index, line in enumerate(lines):
-        if not line.strip():
+        if not line.strip() or len(line) > MAX_ATTRIBUTION:
             continue
         if FORWARD.match(line):
             return len(lines)  # a forwarded mail is what the customer wants us to see
@@ -184,7 +184,10 @@ def _trim_end(lines: list[str], cut: int) -> int:
             ):
                 end = index
                 break
-        while end and (not lines[end - 1].strip() or ASCII_ART.match(lines[end - 1])):
+        while end and (
+            not lines[end - 1].strip()
+            or (len(lines[end - 1]) < MAX_ATTRIBUTION and ASCII_ART.match(lines[end - 1]))
+        ):
             end -= 1
         if end in (before, 0):
             return end

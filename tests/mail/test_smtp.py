@@ -200,7 +200,9 @@ async def test_size_is_held_before_and_while_reading(house: House) -> None:
     assert (await client.say("MAIL FROM:<a@example.net> SIZE=100001")).startswith("552 5.3.4")
     await client.say("MAIL FROM:<a@example.net>")
     await client.say("RCPT TO:<a@example.com>")
-    assert (await client.data(b"x" * 78 + b"\r\n" + (b"y" * 998 + b"\r\n") * 150 + b".\r\n")).startswith("552")
+    assert (await client.data(b"x" * 78 + b"\r\n" + (b"y" * 998 + b"\r\n") * 150 + b".\r\n")).startswith(
+        "552"
+    )
     assert (await client.say("NOOP")).startswith("250")
     await client.say("MAIL FROM:<a@example.net>")
     await client.say("RCPT TO:<a@example.com>")
@@ -292,7 +294,11 @@ async def test_stop_answers_what_is_being_taken() -> None:
 
 async def test_connections_and_rate_are_limited() -> None:
     house = await opened(
-        max_connections=2, mails_per_second=0.001, burst=2, trusted_peers=frozenset(), command_timeout_seconds=30
+        max_connections=2,
+        mails_per_second=0.001,
+        burst=2,
+        trusted_peers=frozenset(),
+        command_timeout_seconds=30,
     )
     first, second = await Client.connect(house.port), await Client.connect(house.port)
     reader, writer = await asyncio.open_connection("127.0.0.1", house.port)
