@@ -13,13 +13,14 @@ import asyncio
 import contextlib
 import logging
 import re
-from collections import Counter, OrderedDict
+from collections import Counter
 from collections.abc import Awaitable, Callable, Iterator
 from typing import Any, cast
 
 import structlog
 from aiosmtpd.smtp import SMTP, Envelope, Session, syntax
 
+from handlers.mail.bucket import Bucket
 from server.domain.errors import TooLarge, Unavailable
 
 logging.getLogger("mail.log").setLevel(logging.ERROR)  # it writes addresses and lines of mails
@@ -57,23 +58,6 @@ _ENHANCED = {
     "554": "5.5.0",
     "555": "5.5.4",
 }
-
-
-class Bucket:
-    """Token buckets by peer, the least recently seen forgotten first."""
-
-    def __init__(self, per_second: float, burst: int, peers: int = 10_000) -> None:
-        self._per_second, self._burst, self._peers = per_second, burst, peers
-        self._levels: OrderedDict[str, tuple[float, float]] = OrderedDict()
-
-    def take(self, peer: str, now: float) -> bool:
-        level, at = self._levels.pop(peer, (float(self._burst), now))
-        level = min(float(self._burst), level + (now - at) * self._per_second)
-        allowed = level >= 1.0
-        self._levels[peer] = (level - 1.0 if allowed else level, now)
-        if len(self._levels) > self._peers:
-            self._levels.popitem(last=False)
-        return allowed
 
 
 class MailDoor:

@@ -9,7 +9,8 @@ from dataclasses import dataclass, field
 
 import pytest_asyncio
 
-from handlers.mail.smtp import Bucket, MailDoor
+from handlers.mail.bucket import Bucket
+from handlers.mail.smtp import MailDoor
 from server.domain.errors import TooLarge, Unavailable
 
 MAIL = b"From: a@example.net\r\nSubject: x\r\n\r\nhello\r\n"
