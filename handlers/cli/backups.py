@@ -6,7 +6,9 @@ import argparse
 import asyncio
 import contextlib
 import os
+import re
 import shutil
+import subprocess
 from pathlib import Path
 from urllib.parse import parse_qs, unquote, urlsplit
 
@@ -17,7 +19,7 @@ from server.app import open_database
 from server.domain.errors import Conflict, Invalid, NotFound, RingpostError
 from server.settings import Settings
 from server.store import operation
-from server.store.postgres_place import Account, Place
+from server.store.embedded import EmbeddedError
 from server.store.postgres_programs import find_programs
 
 
@@ -40,12 +42,14 @@ async def backup(args: argparse.Namespace, settings: Settings) -> int:
     async with contextlib.AsyncExitStack() as stack:
         dsn = await open_database(settings, stack, progress, server=False)
         try:
+            programs = await _programs(settings, dsn)
             await _run(
-                settings, dsn, "pg_dump", "--format=custom", "--no-owner", "--no-privileges", f"--file={part}"
-            )
+                programs / "pg_dump", dsn, "--format=custom", "--no-owner", "--no-privileges", f"--file={part}",
+                f"--dbname={_conninfo(dsn)}",
+            )  # fmt: skip
             os.chmod(part, 0o600)
             # Readable from end to end, before an older backup of that name is given up.
-            await _run(settings, dsn, "pg_restore", "--list", str(part), quiet=True)
+            await _run(programs / "pg_restore", dsn, "--list", str(part), quiet=True)
             part.replace(target)
         finally:
             part.unlink(missing_ok=True)
@@ -70,8 +74,9 @@ async def restore(args: argparse.Namespace, settings: Settings) -> int:
                 raise Conflict("the database is not empty: --force gives its data up for the backup's")
         finally:
             await connection.close()
+        programs = await _programs(settings, dsn)
         await _run(
-            settings, dsn, "pg_restore", "--clean", "--if-exists", "--no-owner", "--no-privileges",
+            programs / "pg_restore", dsn, "--clean", "--if-exists", "--no-owner", "--no-privileges",
             "--single-transaction", "--exit-on-error", f"--dbname={_conninfo(dsn)}", str(source),
         )  # fmt: skip
         progress("restored; bringing the schema up to date")
@@ -80,36 +85,56 @@ async def restore(args: argparse.Namespace, settings: Settings) -> int:
     return 0
 
 
-async def _run(settings: Settings, dsn: str, program: str, *arguments: str, quiet: bool = False) -> None:
+async def _run(path: Path, dsn: str, *arguments: str, quiet: bool = False) -> None:
     """Run one of PostgreSQL's programs. The password goes by the environment: arguments are for all to see."""
-    path = _program(settings, program)
-    environment = {**os.environ, **_password(dsn)}
-    if program == "pg_dump":
-        arguments = (*arguments, f"--dbname={_conninfo(dsn)}")
     process = await asyncio.create_subprocess_exec(
         path,
         *arguments,
-        env=environment,
+        env={**os.environ, **_password(dsn)},
         stdout=asyncio.subprocess.DEVNULL if quiet else None,
         stderr=asyncio.subprocess.PIPE,
     )
     _, said = await process.communicate()
     if process.returncode:
         lines = said.decode(errors="replace").strip().splitlines() or ["no reason given"]
-        raise RingpostError(f"{program} failed: {lines[0]}")
+        raise RingpostError(f"{path.name} failed: {lines[0]}")
 
 
-def _program(settings: Settings, program: str) -> str:
-    """Of the embedded binaries, or of PATH when ``database.url`` names a server of one's own."""
-    bin_dir = Path(settings.database.bin_dir) if settings.database.bin_dir else None
-    if settings.database.url.get_secret_value() and bin_dir is None:
-        found = shutil.which(program)
-        if found is not None:
-            return found
-    major = Place(settings.server.data_dir.absolute(), Account()).cluster_major()
-    return str(
-        find_programs(bin_dir, None if settings.database.url.get_secret_value() else major).bin_dir / program
-    )
+async def _programs(settings: Settings, dsn: str) -> Path:
+    """The folder of pg_dump and pg_restore of the server's own major, else of the next newer one.
+
+    Looked for in ``database.bin_dir``, on the PATH, among the embedded ones and where systems put them.
+    """
+    connection = await asyncpg.connect(dsn)
+    try:
+        wanted = connection.get_server_version().major
+    finally:
+        await connection.close()
+    places = [Path(settings.database.bin_dir)] if settings.database.bin_dir else []
+    on_path = shutil.which("pg_dump")
+    places += [Path(on_path).parent] if on_path else []
+    for major in (wanted, None):
+        with contextlib.suppress(EmbeddedError):
+            places.append(find_programs(None, major).bin_dir)
+    found = [(major, place) for place in places if (major := _major_of(place)) >= wanted]
+    if not found:
+        raise NotFound(
+            f"there is no pg_dump for PostgreSQL {wanted} here: install its client programs, or name their "
+            "folder in database.bin_dir"
+        )
+    return min(found, key=lambda one: one[0])[1]
+
+
+def _major_of(place: Path) -> int:
+    """0 when there is no pg_dump that runs."""
+    try:
+        said = subprocess.run(
+            [place / "pg_dump", "--version"], capture_output=True, text=True, timeout=20, check=True
+        ).stdout
+    except (OSError, subprocess.SubprocessError):
+        return 0
+    number = re.search(r"(\d+)", said)
+    return int(number[1]) if number else 0
 
 
 def _password(dsn: str) -> dict[str, str]:
