@@ -37,8 +37,10 @@ CREATE TABLE presence (
     state text NOT NULL DEFAULT 'offline' CHECK (state IN ('available', 'not_ready', 'offline')),
     reason text NOT NULL DEFAULT '',
     since timestamptz NOT NULL DEFAULT now(),
-    idle_since timestamptz NOT NULL DEFAULT now()
+    idle_since timestamptz NOT NULL DEFAULT now(),
+    call_id bigint -- a call of theirs that has no end yet: busy. Derived from contacts, kept for routing
 ) WITH (fillfactor = 50);
+CREATE INDEX presence_free ON presence (idle_since, agent_id) WHERE state = 'available' AND call_id IS NULL;
 
 CREATE TABLE queues (
     unit_id smallint NOT NULL DEFAULT 1 REFERENCES units,

@@ -35,7 +35,7 @@ from server.services.take_touches import FormItem, MailItem, TouchIntake
 from server.settings import ROOT, Settings, Smtp
 from server.store import directory as directory_store
 from server.store.embedded import EmbeddedPostgres
-from server.store.intake import prepare_writer
+from server.store.intake import SESSION
 from server.store.migrations import migrate
 from server.store.pool import Pool, open_pool
 
@@ -107,7 +107,11 @@ async def start(
     stack.push_async_callback(_close_pool, pool)
     # Writers have connections of their own: their plans are index look-ups, whatever the statistics say.
     writers = await open_pool(
-        dsn, min_size=settings.intake.writers, max_size=settings.intake.writers + 1, init=prepare_writer
+        dsn,
+        min_size=settings.intake.writers + 1,
+        max_size=settings.intake.writers + 1,
+        session=SESSION,
+        reset=False,
     )
     stack.push_async_callback(_close_pool, writers)
     await directory_store.insert_queues(pool, queues_named(settings))

@@ -256,8 +256,8 @@ def load_call(key: str, text: str) -> Call:
     """The inverse of ``dump_call``."""
     facts: dict[str, Any] = json.loads(text)
     legs: dict[str, Leg] = {}
-    for name, (*plain, hold) in facts.pop("legs", {}).items():
-        legs[name] = Leg(*plain, hold=(hold[0], hold[1], hold[2]) if hold else None)
+    for name, row in facts.pop("legs", {}).items():
+        legs[name] = replace(Leg(*row[:8]), hold=tuple(row[8]) if row[8] else None)
     return Call(key=key, legs=legs, **facts)
 
 

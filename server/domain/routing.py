@@ -9,11 +9,10 @@ from datetime import datetime
 
 @dataclass(frozen=True, slots=True)
 class FreeAgent:
-    """An available agent of a queue. ``busy``: on a call or being rung; ``load``: open tickets held."""
+    """An agent of a queue who may be offered a contact. ``load``: open tickets held."""
 
     agent_id: int
     idle_since: datetime
-    busy: bool = False
     load: int = 0
 
 
@@ -27,10 +26,10 @@ def decide_agent(
 ) -> int | None:
     """The customer's last agent, else the owner, else the longest idle; None when nobody is free.
 
-    A voice contact goes only to one who is not on a call; a mail to the one who holds fewest.
+    ``free`` are those who are not on a call, for a voice contact; a mail goes to the one who holds fewest.
     ``taken`` are those already chosen in this batch.
     """
-    usable = [agent for agent in free if not (voice and (agent.busy or agent.agent_id in taken))]
+    usable = [agent for agent in free if not (voice and agent.agent_id in taken)]
     by_id = {agent.agent_id for agent in usable}
     for wanted in (last_agent_id, owner_agent_id):
         if wanted is not None and wanted in by_id:
@@ -44,4 +43,4 @@ def decide_agent(
 
 def decide_group(free: Sequence[FreeAgent], taken: frozenset[int] | set[int] = frozenset()) -> list[int]:
     """Everybody of the queue who can answer: the PBX rings the whole group."""
-    return [agent.agent_id for agent in free if not agent.busy and agent.agent_id not in taken]
+    return [agent.agent_id for agent in free if agent.agent_id not in taken]

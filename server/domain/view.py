@@ -43,8 +43,8 @@ def customer_view(row: Row) -> dict[str, Any]:
         "blocked": row["blocked"],
         "provisional": row["provisional"],
         "do_not_contact": list(row["do_not_contact"] or ()),
-        "phones": list(row.get("phones") or ()),
-        "emails": list(row.get("emails") or ()),
+        "phones": _in_order(row.get("phones")),
+        "emails": _in_order(row.get("emails")),
         "external_ids": dict(row.get("external_ids") or {}),
         "tags": list(row["tags"] or ()),
         "fields": row["fields"] or {},
@@ -52,6 +52,16 @@ def customer_view(row: Row) -> dict[str, Any]:
         "created_at": time_text(row["created_at"]),
         "updated_at": time_text(row["updated_at"]),
     }
+
+
+def _in_order(rows: Sequence[Row] | None) -> list[Row]:
+    """Phones or mails by their position, which is not shown."""
+    if not rows:
+        return []
+    if "position" not in rows[0]:
+        return list(rows)
+    ordered = rows if len(rows) == 1 else sorted(rows, key=lambda row: int(row["position"]))
+    return [{name: value for name, value in row.items() if name != "position"} for row in ordered]
 
 
 def ticket_view(row: Row, queue: str | None) -> dict[str, Any]:

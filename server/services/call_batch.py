@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import replace
 from datetime import UTC, datetime
 from typing import Any
@@ -20,12 +20,13 @@ from server.domain.outcome import CallOutcome, RungAgent
 from server.domain.routing import FreeAgent, decide_agent, decide_group
 from server.domain.view import text_id, time_text, warnings_of
 from server.push.hub import Pop
-from server.services.call_contact import Contact, decide_continued, evidence_of, provisional
+from server.services.call_contact import Contact, Found, decide_continued, evidence_of, provisional
 from server.services.call_item import CallItem, IntakeRules, caller_words
 from server.services.pop_payload import customer_of_found, payload_of_contact, pop_payload, recent_of
 from server.store import intake as store
 from server.store.pool import Connection
 
+GROUP_MAX = 500  # agents rung at once
 ENDED = (CallState.ENDED, CallState.MISSED, CallState.VOICEMAIL)
 
 
@@ -42,6 +43,7 @@ class CallBatch:
         self.customers: list[tuple[Any, ...]] = []
         self.touched: set[int] = set()
         self.freed: set[int] = set()
+        self.busy: dict[int, int] = {}  # agent -> call
         self.pops: list[tuple[int, int, str, str]] = []
         self.stored_pops: list[Pop] = []
         self.free: dict[int, list[FreeAgent]] = {}
@@ -74,32 +76,45 @@ class CallBatch:
         )
         by_index = sorted(rows, key=lambda row: int(row["i"]))
         self.fresh = set(by_index[0]["fresh"] or ())
+        founds: list[list[Found]] = [orjson.loads(row["found"]) if row["found"] else [] for row in by_index]
         wanted = sum(
-            1
-            for row, item in zip(by_index, items, strict=True)
-            if row["contact_id"] is None and not row["found"]
+            1 for row, found in zip(by_index, founds, strict=True) if row["contact_id"] is None and not found
         )
         spare = iter(await store.next_ids(connection, wanted) if wanted else [])
-        queues = {queue.id for item in items if self._needs_routing(item) and (queue := self._queue_of(item))}
-        if queues:
-            for free in await store.fetch_free_agents(connection, list(queues)):
-                agent = FreeAgent(free["agent_id"], free["idle_since"], free["busy"], free["load"])
-                self.free.setdefault(free["queue_id"], []).append(agent)
-        for row, item in zip(by_index, items, strict=True):
-            self._take(row, item, spare)
+        await self._find_free(connection, founds)
+        for row, item, found in zip(by_index, items, founds, strict=True):
+            self._take(row, item, found, spare)
         await self._write(connection)
+
+    async def _find_free(self, connection: Connection, founds: list[list[Found]]) -> None:
+        """Who is free in the queues that need routing; the customers' own agents among them."""
+        queues: set[int] = set()
+        wanted: set[int] = set()
+        limit = 0
+        for item, found in zip(self.items, founds, strict=True):
+            if self._needs_routing(item) and (queue := self._queue_of(item)) is not None:
+                queues.add(queue.id)
+                limit += GROUP_MAX if item.ring_group else 1
+                for row in found:
+                    wanted.update(filter(None, (row["owner_agent_id"], _last_agent(row))))
+        if not queues:
+            return
+        rows = await store.fetch_free_agents(connection, list(queues), list(wanted), min(limit, GROUP_MAX))
+        for one in sorted(rows, key=lambda one: (one["idle_since"], one["agent_id"])):
+            self.free.setdefault(one["queue_id"], []).append(FreeAgent(one["agent_id"], one["idle_since"]))
 
     # -- one event -------------------------------------------------------------------------------
 
-    def _take(self, row: asyncpg.Record, item: CallItem, spare: Any) -> None:
+    def _take(self, row: asyncpg.Record, item: CallItem, found: list[Found], spare: Iterator[int]) -> None:
         key = f"{item.source}\x1f{item.event.event_key}"
-        contact = self._contact(row, item, spare)
+        contact = self._contact(row, item, found, spare)
         duplicate = key not in self.fresh
         self._duplicates.append(duplicate)
         if duplicate:
             return
         self.fresh.discard(key)  # the same key twice in one batch is a duplicate too
         before = CallState(contact.state) if contact.state else None
+        rang = contact.agent_id
         named = self._named(item.event)
         event = (
             replace(item.event, agent_refs=tuple(f"agent:{agent.id}" for agent in named))
@@ -110,12 +125,16 @@ class CallBatch:
         contact.state = contact.call.state.value
         contact.changed = True
         self._follow_agents(contact, item, named, before)
-        if contact.call.ended_at is not None and not contact.ended_before:
-            contact.ended_before = True
-            if contact.agent_id is not None:
-                self.freed.add(contact.agent_id)
+        ended = contact.call.ended_at is not None
+        if rang is not None and (rang != contact.agent_id or (ended and not contact.ended_before)):
+            self.freed.add(rang)
+        if contact.agent_id is not None and not ended:
+            self.busy[contact.agent_id] = contact.id
+        contact.ended_before = ended
 
-    def _contact(self, row: asyncpg.Record, item: CallItem, spare: Any) -> Contact:
+    def _contact(
+        self, row: asyncpg.Record, item: CallItem, found: list[Found], spare: Iterator[int]
+    ) -> Contact:
         key = (item.source, item.event.call_key)
         contact = self.contacts.get(key)
         if contact is not None:
@@ -147,7 +166,7 @@ class CallBatch:
                 source=item.source,
                 item=item,
             )
-            self._match(contact, item, row["found"], spare)
+            self._match(contact, item, found, spare)
             self._ticket(contact, item, row["new_ticket_id"])
         if contact.queue_id is None and item.direction is not Direction.OUTBOUND:
             queue = self._queue_of(item)
@@ -155,9 +174,9 @@ class CallBatch:
         self.contacts[key] = contact
         return contact
 
-    def _match(self, contact: Contact, item: CallItem, found: str | None, spare: Any) -> None:
+    def _match(self, contact: Contact, item: CallItem, found: list[Found], spare: Iterator[int]) -> None:
         e164 = item.peer.e164
-        contact.found = orjson.loads(found) if found else []
+        contact.found = found
         if not contact.found:
             # Read by the database or not: an id may have been set aside for a provisional customer.
             new_id = next(spare)
@@ -242,7 +261,7 @@ class CallBatch:
             chosen = decide_group(free, self.taken)
         else:
             customer = customer_of_found(contact.found, contact.customer_id) or {}
-            recent = next((row["agent_id"] for row in customer.get("recent") or () if row["agent_id"]), None)
+            recent = _last_agent(customer)
             one = decide_agent(
                 free,
                 voice=True,
@@ -328,15 +347,17 @@ class CallBatch:
         late = [pop for pop in pops if not pop[3]]
         ready = [pop for pop in pops if pop[3]]
         if new:
-            self._keep(await store.write_new(connection, self.tickets, new, ready), ready)
+            self._keep(await store.write_new(connection, self.tickets, new, ready, self.busy), ready)
         if old:
             await store.update_contacts(connection, [self._old_row(contact) for contact in old])
+            if self.busy and not new:
+                await store.mark_busy(connection, self.busy)
         if late:
             await self._write_late(connection, late)
         if self.touched:
             await store.touch_tickets(connection, self.touched, self.items[0].received_at)
         if self.freed:
-            await store.touch_idle(connection, self.freed, datetime.now(UTC))
+            await store.release(connection, self.freed, datetime.now(UTC))
 
     async def _write_late(self, connection: Connection, late: list[tuple[int, int, str, str]]) -> None:
         """Pops of calls that were here before: what the agent sees is read as it stands now."""
@@ -361,7 +382,8 @@ class CallBatch:
             item.ani.e164, item.ani.raw, item.dnis.e164, item.event.display_name or item.ani.display_name or "",
             item.ani.kind is CallerKind.WITHHELD, contact.customer_id, contact.ticket_id, contact.continued,
             contact.agent_id, _array(contact.rung), contact.queue_id, contact.match,
-            orjson.dumps(contact.candidates).decode() if contact.candidates else "[]", dump_call(call), call.started_at or item.received_at,
+            orjson.dumps(contact.candidates).decode() if contact.candidates else "[]", dump_call(call),
+            call.started_at or item.received_at,
             call.answered_at, call.ended_at, call.hangup_cause, call.recording_url,
         )  # fmt: skip
 
@@ -412,3 +434,7 @@ class CallBatch:
 
 def _array(ids: Sequence[int]) -> str:
     return "{" + ",".join(map(str, ids)) + "}"
+
+
+def _last_agent(customer: Found) -> int | None:
+    return next((row["agent_id"] for row in customer.get("recent") or () if row["agent_id"]), None)

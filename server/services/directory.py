@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 from typing import Any
 
 import asyncpg
@@ -51,10 +52,8 @@ class DirectoryKeeper:
                     log.warning("directory_away", error=type(away).__name__)
                     await asyncio.sleep(0.5)
                     continue
-                try:
+                with contextlib.suppress(TimeoutError):
                     await asyncio.wait_for(self._bell.wait(), RELOAD_SECONDS)
-                except TimeoutError:
-                    pass
         finally:
             if listener is not None and not listener.is_closed():
                 await listener.close()

@@ -115,5 +115,7 @@ class Presence:
             call = sweep(load_call(row["call_key"], row["legs"]), now)
             await store.close_swept(self._pool, row["id"], call.state.value, dump_call(call), now)
             if row["agent_id"] is not None:
+                async with self._pool.acquire() as connection:
+                    await intake_store.release(connection, [row["agent_id"]], now)
                 await self.offer_waiting(row["agent_id"])
         return len(rows)

@@ -283,8 +283,8 @@ class TouchIntake:
         if queue is None:
             return None
         free = [
-            FreeAgent(row["agent_id"], row["idle_since"], row["busy"], row["load"])
-            for row in await intake_store.fetch_free_agents(connection, [queue.id])
+            FreeAgent(row["agent_id"], row["idle_since"], row["load"])
+            for row in await intake_store.fetch_present_agents(connection, queue.id)
         ]
         return decide_agent(
             free,

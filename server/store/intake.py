@@ -1,13 +1,12 @@
 """The set-based statements of intake: a whole batch in a handful of round trips.
 
-They run on connections of their own (``prepare_writer``): every statement is an index look-up by
-design, and a plan chosen while tables were small must not turn into a scan as they grow.
+They run on connections of their own, with the settings of ``SESSION``.
 """
 
 from __future__ import annotations
 
 import zlib
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from datetime import datetime
 from typing import Any
 
@@ -24,8 +23,14 @@ def lock_key(kind: str, value: str) -> int:
     return (zlib.crc32(kind.encode()) << 31) ^ zlib.crc32(value.encode())
 
 
-async def prepare_writer(connection: Connection) -> None:
-    await connection.execute("SET enable_seqscan = off; SET enable_mergejoin = off; SET jit = off")
+# Every statement of intake is an index look-up by design: a plan made while a table was small must not
+# stay a scan as it grows, and planning again for every batch costs more than the batch.
+SESSION = {
+    "enable_seqscan": "off",
+    "enable_mergejoin": "off",
+    "jit": "off",
+    "plan_cache_mode": "force_generic_plan",
+}
 
 
 async def begin_locked(connection: Connection, keys: Iterable[int]) -> None:
@@ -64,8 +69,16 @@ async def read_batch(
     )
 
 
-async def fetch_free_agents(connection: Connection, queue_ids: Sequence[int]) -> list[asyncpg.Record]:
-    return await connection.fetch(SQL.fetch_free_agents, queue_ids)
+async def fetch_free_agents(
+    connection: Connection, queue_ids: Sequence[int], wanted: Sequence[int], limit: int
+) -> list[asyncpg.Record]:
+    """(queue_id, agent_id, idle_since) of agents who are free for a call, the ``wanted`` among them."""
+    return await connection.fetch(SQL.fetch_free_agents, queue_ids, wanted, limit)
+
+
+async def fetch_present_agents(connection: Connection, queue_id: int) -> list[asyncpg.Record]:
+    """(agent_id, idle_since, load) of agents who may be given a mail or a form."""
+    return await connection.fetch(SQL.fetch_present_agents, queue_id)
 
 
 async def next_ids(connection: Connection, count: int) -> list[int]:
@@ -82,10 +95,18 @@ async def write_new(
     tickets: Sequence[tuple[Any, ...]],
     contacts: Sequence[tuple[Any, ...]],
     pops: Sequence[tuple[Any, ...]],
+    busy: Mapping[int, int],
 ) -> list[asyncpg.Record]:
     """Insert a batch; column order is that of ``intake.sql``. Gives (id, agent_id, contact_id) per pop."""
+    agents = sorted(busy)
     return await connection.fetch(
-        SQL.write_new, UNIT, *columns(tickets, 8), *columns(contacts, 24), *columns(pops, 4)
+        SQL.write_new,
+        UNIT,
+        *columns(tickets, 8),
+        *columns(contacts, 24),
+        *columns(pops, 4),
+        agents,
+        [busy[agent_id] for agent_id in agents],
     )
 
 
@@ -106,5 +127,11 @@ async def insert_provisional(connection: Connection, customers: Sequence[tuple[A
     await connection.execute(SQL.insert_provisional, UNIT, *columns(customers, 8))
 
 
-async def touch_idle(connection: Connection, agent_ids: Iterable[int], at: datetime) -> None:
-    await connection.execute(SQL.touch_idle, sorted(set(agent_ids)), at)
+async def mark_busy(connection: Connection, busy: Mapping[int, int]) -> None:
+    """Agents by id, with the call that rings or goes on."""
+    agents = sorted(busy)
+    await connection.execute(SQL.mark_busy, agents, [busy[agent_id] for agent_id in agents])
+
+
+async def release(connection: Connection, agent_ids: Iterable[int], at: datetime) -> None:
+    await connection.execute(SQL.release, sorted(set(agent_ids)), at)

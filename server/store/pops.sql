@@ -54,6 +54,9 @@ WHERE id = $1 AND state = 'ringing' AND agent_id IS NULL AND rung_agent_ids = '{
 FOR UPDATE
 
 -- name: offer
+WITH busy AS (
+    UPDATE presence SET call_id = $1 WHERE agent_id = $2 AND (SELECT channel FROM contacts WHERE id = $1) = 'call'
+)
 UPDATE contacts SET agent_id = $2, rung_agent_ids = ARRAY[$2::bigint], version = version + 1,
     state = CASE WHEN channel = 'call' THEN state ELSE 'answered' END
 WHERE id = $1
@@ -64,10 +67,7 @@ UPDATE tickets SET assignee_agent_id = $2, updated_at = $3, version = version + 
 WHERE id = $1 AND assignee_agent_id IS NULL
 
 -- name: fetch_presence
-SELECT p.state, p.reason, p.since,
-       EXISTS (SELECT FROM contacts c
-               WHERE c.agent_id = p.agent_id AND c.channel = 'call' AND c.ended_at IS NULL) AS busy
-FROM presence p WHERE p.agent_id = $1
+SELECT p.state, p.reason, p.since, p.call_id IS NOT NULL AS busy FROM presence p WHERE p.agent_id = $1
 
 -- name: set_presence
 INSERT INTO presence (agent_id, state, reason, since, idle_since) VALUES ($1, $2, $3, $4, $4)
@@ -78,8 +78,11 @@ WHERE presence.state <> excluded.state OR presence.reason <> excluded.reason
 
 -- name: connect_presence
 -- A connection makes an agent available who had not said otherwise.
-INSERT INTO presence (agent_id, state, since, idle_since) VALUES ($1, 'available', $2, $2)
-ON CONFLICT (agent_id) DO UPDATE SET state = 'available', reason = '', since = $2, idle_since = $2
+INSERT INTO presence (agent_id, state, since, idle_since, call_id)
+VALUES ($1, 'available', $2, $2, (SELECT c.id FROM contacts c
+                                  WHERE c.agent_id = $1 AND c.channel = 'call' AND c.ended_at IS NULL LIMIT 1))
+ON CONFLICT (agent_id) DO UPDATE
+SET state = 'available', reason = '', since = $2, idle_since = $2, call_id = excluded.call_id
 WHERE presence.state = 'offline'
 
 -- name: fetch_live_calls

@@ -66,7 +66,7 @@ WITH t AS (
     VALUES (1, $13, $6, 'inbound', $14, $15, $16, $17, $18, $19, $5, $1, NOT $11, $20,
             $21::bigint[], $3, $22, $23::json, $10)
 ), b AS (
-    INSERT INTO blobs (sha256, size, content) SELECT $24, length($25), $25 WHERE $24 IS NOT NULL
+    INSERT INTO blobs (sha256, size, content) SELECT $24::bytea, length($25::bytea), $25::bytea WHERE $24::bytea IS NOT NULL
     ON CONFLICT DO NOTHING
 )
 INSERT INTO messages (unit_id, id, ticket_id, contact_id, kind, direction, from_address, from_name, to_addresses,
