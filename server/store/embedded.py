@@ -30,6 +30,7 @@ from server.store.postgres_place import (
     DataDirBusy,
     Lock,
     Place,
+    clear_socket_directory,
     prepare_place,
     remove_socket_directory,
     socket_directory,
@@ -177,8 +178,8 @@ class EmbeddedPostgres:
         processes.forget_postmaster(cluster)
         with contextlib.suppress(OSError):
             left = Path(self._place.socket_note.read_text(encoding="utf-8"))
-            if left != self._socket_dir:
-                remove_socket_directory(left)
+            forget = clear_socket_directory if left == self._socket_dir else remove_socket_directory
+            forget(left)
 
     async def _launch(self) -> None:
         place, socket_dir, spawner = self._place, self._socket_dir, self._spawner

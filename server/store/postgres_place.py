@@ -151,11 +151,18 @@ def socket_directory(place: Place) -> Path:
     return short
 
 
+def clear_socket_directory(path: Path) -> None:
+    """Remove the socket of a dead PostgreSQL and its lock file, which names a pid that may be in use again."""
+    if path.is_symlink():  # somebody else's idea, after a restart of the machine
+        return
+    for name in (SOCKET_NAME, SOCKET_NAME + ".lock"):
+        (path / name).unlink(missing_ok=True)
+
+
 def remove_socket_directory(path: Path) -> None:
-    """Remove a short directory made above; anything else stays."""
+    """Clear it, and remove it if it is a short one made above."""
+    clear_socket_directory(path)
     if path.name.startswith("ringpost-") and path.parent in (Path("/run"), Path("/tmp")):
-        for name in (SOCKET_NAME, SOCKET_NAME + ".lock"):
-            (path / name).unlink(missing_ok=True)
         with contextlib.suppress(OSError):
             path.rmdir()
 
