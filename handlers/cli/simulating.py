@@ -11,7 +11,7 @@ import aiohttp
 
 from handlers.cli.command import AddCommand, Parsers, opened
 from handlers.simulate.company import Company
-from handlers.simulate.stage import Stage
+from handlers.simulate.stage import Stage, WrongServer
 from server.domain.errors import Invalid, RingpostError
 from server.settings import Settings
 
@@ -63,7 +63,13 @@ async def simulate(args: argparse.Namespace, settings: Settings) -> int:
             )  # fmt: skip
             await company.open()
             _tell(f"seed {seed}: {company.describe()}")
-            await company.play(rate, seconds)
+            try:
+                await company.play(rate, seconds)
+            except BaseExceptionGroup as several:
+                refused = several.subgroup(WrongServer)
+                if refused is None:
+                    raise
+                raise next(iter(refused.exceptions)) from None
     _tell(f"{company.contacts} contacts, {company.stage.sent} requests, {company.stage.refused} refused")
     return 0
 

@@ -14,6 +14,7 @@ from urllib.parse import urlsplit
 import aiohttp
 from yarl import URL
 
+from server.domain.errors import RingpostError
 from server.settings import CallSourceSettings
 from server.store.simulation import SimAgent
 
@@ -39,6 +40,10 @@ class CallPlan:
     ring_seconds: float
     talk_seconds: float
     patience_seconds: float = 45.0
+
+
+class WrongServer(RingpostError):
+    """The server does not know the secrets of these settings: nothing that follows can succeed."""
 
 
 @dataclass(slots=True)
@@ -70,6 +75,11 @@ class Stage:
             ) as reply:
                 text = await reply.text()
                 self.sent += 1
+                if reply.status in (401, 403):
+                    raise WrongServer(
+                        f"the server refused {parts.path} ({reply.status}): it runs with other settings, "
+                        "name them with --config or --data-dir"
+                    )
                 if reply.status != 503 or attempt == 3:
                     if reply.status >= 400:
                         self.refused += 1
