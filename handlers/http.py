@@ -8,6 +8,7 @@ requests that change something must come from a page of this server (``Sec-Fetch
 
 from __future__ import annotations
 
+import re
 import secrets
 from collections.abc import Awaitable, Callable, Iterable
 from dataclasses import dataclass
@@ -25,6 +26,9 @@ from server.domain.permission import Actor, Permission, require
 
 COOKIE = "ringpost_session"
 UNSAFE = frozenset({"POST", "PUT", "PATCH", "DELETE"})
+HOT = ("/hooks/", "/healthz", "/readyz", "/metrics")  # neither authenticated nor given a request id
+REQUEST_ID = web.RequestKey("request_id", str)
+PLAIN_ID = re.compile(r"[A-Za-z0-9._-]{1,64}")
 MAX_BODY_BYTES = 40 * 1024 * 1024  # doors have tighter limits of their own
 
 Handler = Callable[[web.Request, Context, Actor | None], Awaitable[web.StreamResponse]]
@@ -129,6 +133,21 @@ def check_same_origin(request: web.Request, ctx: Context) -> None:
 
 @web.middleware
 async def _outermost(request: web.Request, handler: AiohttpHandler) -> web.StreamResponse:
+    """Every door: errors become answers. But for machines' hot doors, logs carry the request's id."""
+    if request.path.startswith(HOT):
+        return await _answered(request, handler)
+    request[REQUEST_ID] = request_id_of(request)
+    with structlog.contextvars.bound_contextvars(request_id=request[REQUEST_ID]):
+        return await _answered(request, handler)
+
+
+def request_id_of(request: web.Request) -> str:
+    """The ``X-Request-Id`` that came, where it is a plain one, else one of ours."""
+    said = request.headers.get("X-Request-Id", "")
+    return said if PLAIN_ID.fullmatch(said) else secrets.token_hex(8)
+
+
+async def _answered(request: web.Request, handler: AiohttpHandler) -> web.StreamResponse:
     try:
         return await handler(request)
     except RingpostError as error:
@@ -142,9 +161,7 @@ async def _outermost(request: web.Request, handler: AiohttpHandler) -> web.Strea
             answer.headers["Allow"] = http.headers["Allow"]
         return answer
     except Exception as error:
-        request_id = request.headers.get("X-Request-Id", "")[:64]
-        if not request_id.isascii() or not request_id.replace("-", "").isalnum():
-            request_id = secrets.token_hex(8)
+        request_id = request.get(REQUEST_ID) or request_id_of(request)
         with structlog.contextvars.bound_contextvars(request_id=request_id):
             return fault_response(request, error, request_id)
 
@@ -161,6 +178,8 @@ async def _secure(request: web.Request, response: web.StreamResponse) -> None:
     if request.path.startswith("/hooks/"):
         return
     headers = response.headers
+    if REQUEST_ID in request:
+        headers["X-Request-Id"] = request[REQUEST_ID]
     headers.setdefault("X-Content-Type-Options", "nosniff")
     headers.setdefault("Referrer-Policy", "same-origin")
     if response.content_type == "text/html":
