@@ -41,7 +41,12 @@ async def test_nobody_comes_in_without_a_token(api: Api) -> None:
     for one in routes_of(route_modules()):
         if not one.path.startswith("/api/") or one.permission is Permission.PUBLIC:
             continue
-        path = one.path.removeprefix("/api/v1").replace("{id}", "1").replace("{message_id}", "1").replace("{attachment_id}", "1")
+        path = (
+            one.path.removeprefix("/api/v1")
+            .replace("{id}", "1")
+            .replace("{message_id}", "1")
+            .replace("{attachment_id}", "1")
+        )
         for headers in ({}, {"Authorization": "Bearer rpt_wrong"}, {"Cookie": "ringpost_session=rps_wrong"}):
             answer = await api.raw(one.method, path, "", headers=headers)
             assert answer.status == 401, (one.method, one.path, headers)
@@ -66,12 +71,16 @@ async def with_password(api: Api, role: str = "agent") -> None:
 
 async def test_session(api: Api) -> None:
     await with_password(api)
-    answer = await api.raw("POST", "/sessions", "", json={"email": "Agent@ringpost.test", "password": PASSWORD})
+    answer = await api.raw(
+        "POST", "/sessions", "", json={"email": "Agent@ringpost.test", "password": PASSWORD}
+    )
     assert answer.status == 201
     given = await answer.json()
     Session.model_validate(given)
     cookie = answer.cookies["ringpost_session"]
-    assert cookie["httponly"] and cookie["samesite"] == "Lax" and cookie["path"] == "/" and not cookie["secure"]
+    assert (
+        cookie["httponly"] and cookie["samesite"] == "Lax" and cookie["path"] == "/" and not cookie["secure"]
+    )
     assert cookie.value == given["token"]
     by_cookie = {"Cookie": f"ringpost_session={given['token']}"}
     assert (await api.raw("GET", "/agents/me", "", headers=by_cookie)).status == 200
@@ -140,7 +149,11 @@ async def test_agents_and_queues(api: Api) -> None:
         "administrator", 201,
     )  # fmt: skip
     Agent.model_validate(made)
-    assert (made["email"], made["queues"], made["state"]) == ("li@ringpost.test", ["support", "售后"], "offline")
+    assert (made["email"], made["queues"], made["state"]) == (
+        "li@ringpost.test",
+        ["support", "售后"],
+        "offline",
+    )
     for wrong, field, status in (
         ({"email": "li@ringpost.test", "name": "x"}, "email", 409),
         ({"email": "b@ringpost.test", "name": "x", "extension": "201"}, "extension", 409),
@@ -151,7 +164,9 @@ async def test_agents_and_queues(api: Api) -> None:
         ({"email": "b@ringpost.test", "name": "x", "password": "short"}, "password", 422),
     ):
         assert field in (await api.call("POST", "/agents", wrong, "administrator", status))["fields"], wrong
-    last = await api.call("PATCH", f"/agents/{api.actors['administrator'].agent_id}", {"role": "agent"}, "administrator", 409)
+    last = await api.call(
+        "PATCH", f"/agents/{api.actors['administrator'].agent_id}", {"role": "agent"}, "administrator", 409
+    )
     assert "administrator" in last["detail"]
     state = await api.call("PUT", "/agents/me/state", {"state": "available"})
     assert state["state"] == "available"
@@ -159,7 +174,11 @@ async def test_agents_and_queues(api: Api) -> None:
     listed = (await api.call("GET", "/agents?queue=support"))["items"]
     assert [one["name"] for one in listed] == ["李", "Administrator", "Supervisor", "Agent"]
     queue = await api.call(
-        "POST", "/queues", {"name": "sales", "dnis": ["020 7946 0100", "4711"], "is_default": True}, "administrator", 201
+        "POST",
+        "/queues",
+        {"name": "sales", "dnis": ["020 7946 0100", "4711"], "is_default": True},
+        "administrator",
+        201,
     )
     Queue.model_validate(queue)
     assert queue["dnis"] == ["+442079460100", "4711"]
@@ -170,16 +189,24 @@ async def test_agents_and_queues(api: Api) -> None:
     assert all_queues[2]["agents"] == {"free": 1, "busy": 0, "not_ready": 0, "offline": 3}
     for wrong, field in (({"name": "SALES"}, "name"), ({"name": "b", "dnis": ["4711"]}, "dnis")):
         assert field in (await api.call("POST", "/queues", wrong, "administrator", 409))["fields"]
-    renamed = await api.call("PATCH", f"/queues/{queue['id']}", {"name": "Sales", "dnis": []}, "administrator")
+    renamed = await api.call(
+        "PATCH", f"/queues/{queue['id']}", {"name": "Sales", "dnis": []}, "administrator"
+    )
     assert (renamed["name"], renamed["dnis"]) == ("Sales", [])
-    assert (await api.raw("PATCH", f"/queues/{queue['id']}", "administrator", json={}, headers={"If-Match": '"1"'})).status == 412
+    assert (
+        await api.raw(
+            "PATCH", f"/queues/{queue['id']}", "administrator", json={}, headers={"If-Match": '"1"'}
+        )
+    ).status == 412
     password = f"/agents/{made['id']}/password"
     await api.call("PUT", password, {"password": PASSWORD}, "administrator", 204)
     await api.call("POST", "/sessions", {"email": "li@ringpost.test", "password": PASSWORD}, "", 201)
 
 
 async def test_quarantine(api: Api) -> None:
-    kept = await quarantine.put(api.ctx.pool, "form", "gone", "broken", {"content_type": "text/plain"}, b"\xff\x00raw")
+    kept = await quarantine.put(
+        api.ctx.pool, "form", "gone", "broken", {"content_type": "text/plain"}, b"\xff\x00raw"
+    )
     listed = (await api.call("GET", "/quarantine?state=open&door=form", None, "supervisor"))["items"]
     Quarantined.model_validate(listed[0])
     whole = await api.call("GET", f"/quarantine/{kept}", None, "supervisor")
@@ -220,7 +247,9 @@ async def test_bodies_that_are_none(api: Api) -> None:
         assert answer.content_type == "application/problem+json"
         told = json.loads(text)
         assert {"type", "title", "status", "detail"} <= told.keys() and told["status"] == status
-    told = await (await api.raw("POST", "/tickets", data=b'{"a":\n 1,,}', headers={"Content-Type": "application/json"})).json()
+    told = await (
+        await api.raw("POST", "/tickets", data=b'{"a":\n 1,,}', headers={"Content-Type": "application/json"})
+    ).json()
     assert "line 2 column 4" in told["detail"]
 
 
@@ -230,14 +259,20 @@ async def test_chunked_body_is_limited(api: Api) -> None:
             yield b" " * 65_536
 
     try:
-        answer = await api.raw("POST", "/tickets", data=endless(), headers={"Content-Type": "application/json"})
+        answer = await api.raw(
+            "POST", "/tickets", data=endless(), headers={"Content-Type": "application/json"}
+        )
         assert answer.status == 413
     except aiohttp.ClientConnectionError:
         pass  # the door was closed while we still talked
 
 
 async def test_unknown_paths_and_methods(api: Api) -> None:
-    for method, path, status in (("GET", "/nothing", 404), ("DELETE", "/tickets", 405), ("PATCH", "/agents/me", 404)):
+    for method, path, status in (
+        ("GET", "/nothing", 404),
+        ("DELETE", "/tickets", 405),
+        ("PATCH", "/agents/me", 404),
+    ):
         answer = await api.raw(method, path, "administrator", json={} if method == "PATCH" else None)
         assert answer.status == status, path
         assert answer.content_type == "application/problem+json"
