@@ -10,6 +10,8 @@ from __future__ import annotations
 
 import argparse
 import asyncio
+import contextlib
+import json
 import os
 import sys
 from collections.abc import Awaitable, Callable, Mapping
@@ -25,8 +27,9 @@ from handlers.cli import backups, checking, demo_settings, imports, people, simu
 from handlers.cli.command import opened, progress
 from handlers.doors import HANDLERS
 from server.app import serve
-from server.domain.errors import Invalid, RingpostError
+from server.domain.errors import Invalid, NotFound, RingpostError
 from server.logs import set_up_logs
+from server.services.agents import find_agent
 from server.services.demo import fill_demo, is_fresh
 from server.services.demo_words import AGENTS, PASSWORD
 from server.settings import PREFIX, Settings, SettingsError, load_settings
@@ -131,7 +134,7 @@ def read_settings(args: argparse.Namespace, environ: Mapping[str, str]) -> Setti
         dotted, equals, value = given.partition("=")
         if not equals or "." not in dotted:
             raise SettingsError(f"--set {given}: must be SECTION.KEY=VALUE, such as server.http_port=9080")
-        flags[dotted] = value
+        flags[dotted] = json.loads(value) if value[:1] in ("[", "{") and is_json(value) else value
     settings = load_settings(args.config, environ, flags)
     if args.config or environ.get(PREFIX + "CONFIG") or args.command not in ("run", "simulate"):
         return settings
@@ -139,6 +142,14 @@ def read_settings(args: argparse.Namespace, environ: Mapping[str, str]) -> Setti
     if args.command == "run":
         demo_file = demo_settings.write_demo_settings(settings.server.data_dir)
     return load_settings([demo_file], environ, flags) if demo_file.exists() else settings
+
+
+def is_json(text: str) -> bool:
+    try:
+        json.loads(text)
+    except ValueError:
+        return False
+    return True
 
 
 # -- serving ---------------------------------------------------------------------------------------
@@ -149,7 +160,9 @@ async def run_demo(args: argparse.Namespace, settings: Settings) -> int:
         if await is_fresh(pool):
             progress("first start: putting demo data in")
             await fill(pool, settings, None)
-            print_logins(settings)
+        with contextlib.suppress(NotFound):
+            await find_agent(pool, AGENTS[0].email)
+            print_logins()
 
     return await serve_until_told(settings, first_start)
 
@@ -180,7 +193,7 @@ def announce(line: str) -> None:
 async def migrate(args: argparse.Namespace, settings: Settings) -> int:
     async with opened(settings) as pool, pool.acquire() as connection:
         version = connection.get_server_version()
-    print(f"the schema is up to date (PostgreSQL {version.major}.{version.minor})")
+    print(f"the schema is up to date (PostgreSQL {version.major})")
     return 0
 
 
@@ -190,7 +203,7 @@ async def demo(args: argparse.Namespace, settings: Settings) -> int:
     print(
         f"{made.customers} customers, {made.tickets} tickets, {made.contacts} contacts, {made.messages} messages"
     )
-    print_logins(settings)
+    print_logins()
     return 0
 
 
@@ -205,7 +218,7 @@ async def fill(pool: Pool, settings: Settings, seed: int | None) -> Any:
     )
 
 
-def print_logins(settings: Settings) -> None:
+def print_logins() -> None:
     """On standard error: standard output tells programs when the server is ready, and nothing else."""
     progress(f"demo log-ins, all with the password {PASSWORD}")
     for agent in AGENTS:

@@ -17,9 +17,10 @@ import asyncpg
 from handlers.cli.command import AddCommand, Parsers, progress
 from server.app import open_database
 from server.domain.errors import Conflict, Invalid, NotFound, RingpostError
-from server.settings import Settings
+from server.settings import ROOT, Settings
 from server.store import operation
 from server.store.embedded import EmbeddedError
+from server.store.migrations import migrate
 from server.store.postgres_programs import find_programs
 
 
@@ -79,8 +80,12 @@ async def restore(args: argparse.Namespace, settings: Settings) -> int:
             programs / "pg_restore", dsn, "--clean", "--if-exists", "--no-owner", "--no-privileges",
             "--single-transaction", "--exit-on-error", f"--dbname={_conninfo(dsn)}", str(source),
         )  # fmt: skip
-        progress("restored; bringing the schema up to date")
-        await open_database(settings, stack, progress, server=False)
+        # A backup may be older than this version.
+        connection = await asyncpg.connect(dsn)
+        try:
+            await migrate(connection, ROOT / "migrations", progress)
+        finally:
+            await connection.close()
     print(f"restored from {source}")
     return 0
 
