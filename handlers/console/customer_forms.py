@@ -47,7 +47,8 @@ def keep_verified(changes: dict[str, Any], old: Mapping[str, Any]) -> dict[str, 
     for name, key in (("phones", "number"), ("emails", "address")):
         before = {entry[key]: entry for entry in old[name]}
         changes[name] = [
-            {**entry, "verified": bool(before.get(entry[key], {}).get("verified", False))} for entry in changes[name]
+            {**entry, "verified": bool(before.get(entry[key], {}).get("verified", False))}
+            for entry in changes[name]
         ]
     return changes
 

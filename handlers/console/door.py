@@ -53,9 +53,7 @@ def to_log_in(request: web.Request) -> web.Response:
     return web.Response(status=303, headers={"Location": target, "Cache-Control": "no-store"})
 
 
-def error_page(
-    request: web.Request, ctx: Context, actor: Actor | None, wrong: RingpostError
-) -> web.Response:
+def error_page(request: web.Request, ctx: Context, actor: Actor | None, wrong: RingpostError) -> web.Response:
     return render(request, ctx, actor, "error.html", status=wrong.status, wrong=wrong)
 
 

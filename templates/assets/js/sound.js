@@ -3,6 +3,7 @@
 const ON = "ringpost.sound";
 const VOLUME = "ringpost.volume";
 let context = null;
+let last = 0;
 
 export const sound = {
   get on() { return localStorage.getItem(ON) !== "off"; },
@@ -12,7 +13,9 @@ export const sound = {
 };
 
 export function ring() {
-  if (!sound.on || sound.volume === 0) return;
+  // Several at once ring once; and before the first click on a page browsers let nothing sound.
+  if (!sound.on || sound.volume === 0 || Date.now() - last < 1500 || navigator.userActivation?.hasBeenActive === false) return;
+  last = Date.now();
   try {
     context ??= new AudioContext();
     if (context.state === "suspended") context.resume();
