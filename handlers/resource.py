@@ -116,7 +116,7 @@ class Call:
             return None
         tag = said.strip()
         inner = tag[1:-1]
-        short = len(inner) < 10  # noqa: PLR2004
+        short = len(inner) < 10
         return (
             int(inner) if tag[:1] == tag[-1:] == '"' and inner.isascii() and inner.isdigit() and short else -1
         )

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Annotated, Any, Literal
 
-from pydantic import Field
+from pydantic import ConfigDict, Field
 
 from handlers.resource import Answer
 
@@ -53,7 +53,7 @@ class Customer(Answer):
 class TimelineEntry(Answer):
     """One of a customer's contacts, tickets, messages or changes; each type has fields of its own beside these."""
 
-    model_config = {"extra": "allow"}
+    model_config = ConfigDict(extra="allow")
     type: Literal["contact", "ticket", "message", "change"]
     id: Id
     at: Time
@@ -149,7 +149,7 @@ class Message(Answer):
 
 
 class Candidate(Answer):
-    model_config = {"extra": "allow"}
+    model_config = ConfigDict(extra="allow")
     customer_id: Id
     name: str
     score: float

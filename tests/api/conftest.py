@@ -71,7 +71,7 @@ async def api(pool: Pool, tmp_path: Path, database: str) -> AsyncIterator[Api]:
     settings = load_settings([config], {"RINGPOST_DATABASE__URL": database})
     hub, directory = Hub(), DirectoryKeeper(pool, database)
 
-    async def refuse(items: Any) -> Any:
+    async def refuse(*_: Any) -> Any:
         raise AssertionError("no intake here")
 
     rules = IntakeRules(timedelta(days=1), timedelta(hours=4), timedelta(days=2))

@@ -26,7 +26,7 @@ async def touch(api: Api, **columns: Any) -> int:
     row.setdefault("call_key", str(await api.ctx.pool.fetchval("SELECT nextval('object_id')")))
     names = ", ".join(row)
     places = ", ".join(f"${n}" for n in range(1, len(row) + 1))
-    statement = f"INSERT INTO contacts ({names}) VALUES ({places}) RETURNING id"  # noqa: S608
+    statement = f"INSERT INTO contacts ({names}) VALUES ({places}) RETURNING id"
     return int(await api.ctx.pool.fetchval(statement, *row.values()))
 
 

@@ -8,11 +8,10 @@ from typing import Any
 
 import aiohttp
 import pytest
-from aiohttp import web
 
+from handlers.api.shapes import Agent, Quarantined, QuarantinedRaw, Queue, Session, Token
 from handlers.doors import route_modules
-from handlers.http import route, routes_of
-from handlers.api.shapes import Agent, Queue, Quarantined, QuarantinedRaw, Session, Token
+from handlers.http import build_http_app, route, routes_of
 from server.domain.errors import TooMany
 from server.domain.permission import ROLE_PERMISSIONS, Permission
 from server.services import agents, quarantine, sessions
@@ -21,7 +20,7 @@ from tests.api.conftest import PASSWORD, Api
 
 async def test_every_route_declares_a_permission(api: Api) -> None:
     declared = {(one.method, one.path) for one in routes_of(route_modules())}
-    app = api.ctx and _app(api)
+    app = build_http_app(api.ctx, route_modules())
     served = 0
     for one in app.router.routes():
         assert isinstance(one.handler.__dict__.get("permission"), Permission), one
@@ -29,12 +28,6 @@ async def test_every_route_declares_a_permission(api: Api) -> None:
     assert served == len(declared) > 30
     with pytest.raises(TypeError):
         route("GET", "/x")  # type: ignore[call-arg]
-
-
-def _app(api: Api) -> web.Application:
-    from handlers.http import build_http_app
-
-    return build_http_app(api.ctx, route_modules())
 
 
 async def test_nobody_comes_in_without_a_token(api: Api) -> None:
@@ -145,7 +138,10 @@ async def test_tokens(api: Api) -> None:
 async def test_agents_and_queues(api: Api) -> None:
     made = await api.call(
         "POST", "/agents",
-        {"email": "Li@Ringpost.test", "name": "李", "extension": "201", "queues": ["Support", "售后"], "skills": ["zh"]},
+        {
+            "email": "Li@Ringpost.test", "name": "李", "extension": "201", "queues": ["Support", "售后"],
+            "skills": ["zh"],
+        },
         "administrator", 201,
     )  # fmt: skip
     Agent.model_validate(made)
