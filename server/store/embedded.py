@@ -215,17 +215,12 @@ class EmbeddedPostgres:
                 )
             try:
                 connection = await asyncpg.connect(self._dsn(self._socket_dir), timeout=10)
-            except (
-                OSError,
-                asyncpg.CannotConnectNowError,
-                TimeoutError,
-                asyncpg.ConnectionDoesNotExistError,
-            ):
-                await asyncio.sleep(processes.POLL_SECONDS)
             except asyncpg.InvalidAuthorizationSpecificationError as bad:
                 raise EmbeddedError(
                     f"{self._place.home / 'password'} does not open the database: {bad}"
                 ) from None
+            except (OSError, asyncpg.PostgresError, asyncpg.InterfaceError):
+                await asyncio.sleep(processes.POLL_SECONDS)  # starting, recovering, or dying again
             else:
                 await connection.close()
                 return
@@ -253,7 +248,7 @@ class EmbeddedPostgres:
                     log.info("postgres is back", after_seconds=round(time.monotonic() - began, 2))
                     pause = 0.0
                     break
-                except (EmbeddedError, OSError) as bad:
+                except Exception as bad:  # whatever it is, it is tried again
                     pause = min(10.0, pause * 2 or 0.25)
                     log.error("postgres does not start", error=str(bad), again_in_seconds=pause)
 

@@ -37,8 +37,7 @@ class Spawner:
         """
         within_reach = place.account.may_enter(place.home)
         if not place.account.may_enter(programs.bin_dir):
-            progress("seeing that PostgreSQL's account can read its programs")
-            programs = bring_within_reach(programs, place.home if within_reach else SYSTEM_PLACE)
+            programs = bring_within_reach(programs, place.home if within_reach else SYSTEM_PLACE, progress)
         if within_reach:
             return cls(place, programs)
         if not os.path.isdir("/proc/self/fd"):

