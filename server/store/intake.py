@@ -28,6 +28,7 @@ def lock_key(kind: str, value: str) -> int:
 SESSION = {
     "enable_seqscan": "off",
     "enable_mergejoin": "off",
+    "enable_hashjoin": "off",
     "jit": "off",
     "plan_cache_mode": "force_generic_plan",
 }

@@ -24,9 +24,9 @@ SELECT incoming.i,
                SELECT k.id, k.number, k.kind, k.name, k.company, k.language, k.time_zone, k.tier, k.blocked,
                       k.provisional, k.owner_agent_id, k.do_not_contact, k.tags, k.fields, k.notes,
                       k.created_at, k.updated_at, p.verified, p.label,
-                      (SELECT l.verdict FROM lessons l
+                      (SELECT (array_agg(l.verdict ORDER BY l.id DESC))[1] FROM lessons l
                        WHERE l.unit_id = $1 AND l.key = 'tel:' || incoming.phone AND l.customer_id = k.id
-                           AND l.undone_at IS NULL ORDER BY l.id DESC LIMIT 1) AS verdict,
+                           AND l.undone_at IS NULL) AS verdict,
                       (SELECT json_agg(json_build_object('number', x.number, 'label', x.label,
                                   'extension', x.extension, 'verified', x.verified, 'position', x.position))
                        FROM customer_phones x WHERE x.customer_id = k.id) AS phones,
@@ -37,11 +37,11 @@ SELECT incoming.i,
                           SELECT t.id, t.subject, t.status, t.kind, t.priority, t.queue_id, t.assignee_agent_id,
                                  t.channel, t.created_at, t.updated_at, t.resolve_due_at
                           FROM tickets t WHERE t.customer_id = k.id AND t.merged_into IS NULL
-                          ORDER BY t.id DESC LIMIT 6) t) AS tickets,
+                          ORDER BY -t.id LIMIT 6) t) AS tickets,
                       (SELECT json_agg(r) FROM (
                           SELECT r.id, r.channel, r.direction, r.state, r.agent_id, r.ticket_id, r.started_at
                           FROM contacts r WHERE r.customer_id = k.id
-                          ORDER BY r.id DESC LIMIT 5) r) AS recent
+                          ORDER BY -r.id LIMIT 5) r) AS recent
                FROM customer_phones p
                JOIN customers k ON k.id = p.customer_id
                WHERE p.unit_id = $1 AND p.number = incoming.phone
@@ -50,7 +50,13 @@ SELECT incoming.i,
            ) found
        ) END AS found
 FROM incoming
-LEFT JOIN contacts c ON c.unit_id = $1 AND c.source = incoming.source AND c.call_key = incoming.call_key
+-- LIMIT keeps the whole key in the index condition: a plan made while the table was empty would else look
+-- at every row of the unit once it has grown.
+LEFT JOIN LATERAL (
+    SELECT * FROM contacts k
+    WHERE k.unit_id = $1 AND k.source = incoming.source AND k.call_key = incoming.call_key
+    LIMIT 1
+) c ON true
 
 -- name: fetch_free_agents
 -- Who may be offered a call of these queues, longest idle first; $2 are asked for by name. Begins at the
@@ -107,7 +113,7 @@ WITH t AS (
 ), busy AS (
     UPDATE presence p SET call_id = w.contact_id
     FROM locked JOIN unnest($38::bigint[], $39::bigint[]) AS w (agent_id, contact_id) ON w.agent_id = locked.agent_id
-    WHERE p.agent_id = locked.agent_id
+    WHERE p.agent_id = locked.agent_id AND p.agent_id = ANY ($38::bigint[])
 )
 INSERT INTO pops (unit_id, agent_id, contact_id, reason, payload)
 SELECT $1, agent_id, contact_id, reason, payload
@@ -131,7 +137,7 @@ FROM unnest($1::bigint[], $2::text[], $3::bigint[], $4::text[], $5::bigint[], $6
             $9::text[], $10::timestamptz[], $11::timestamptz[], $12::timestamptz[], $13::text[], $14::text[])
     AS n (id, state, agent_id, rung, queue_id, legs, direction, ani, dnis, started_at, answered_at, ended_at,
           hangup_cause, recording_url)
-WHERE c.id = n.id
+WHERE c.id = n.id AND c.id = ANY ($1::bigint[])
 
 -- name: touch_tickets
 -- A further contact: the ticket moves up, and one that waited for the customer is open again.
@@ -140,7 +146,7 @@ WITH locked AS (
 )
 UPDATE tickets t
 SET updated_at = $2, status = CASE WHEN t.status = 'waiting' THEN 'open' ELSE t.status END, version = t.version + 1
-FROM locked WHERE t.id = locked.id
+FROM locked WHERE t.id = locked.id AND t.id = ANY ($1::bigint[])
 
 -- name: insert_provisional
 -- Customers nobody has confirmed yet, with the number or address that they came with.
@@ -167,7 +173,7 @@ WITH wanted AS (
 )
 UPDATE presence p SET call_id = wanted.contact_id
 FROM locked JOIN wanted ON wanted.agent_id = locked.agent_id
-WHERE p.agent_id = locked.agent_id
+WHERE p.agent_id = locked.agent_id AND p.agent_id = ANY ($1::bigint[])
 
 -- name: release
 -- The agents' call ended: free, unless another one goes on. Longest idle counts from here.
@@ -177,7 +183,7 @@ WITH locked AS (
 UPDATE presence p
 SET idle_since = $2, call_id = (SELECT c.id FROM contacts c
                                 WHERE c.agent_id = p.agent_id AND c.channel = 'call' AND c.ended_at IS NULL LIMIT 1)
-FROM locked WHERE p.agent_id = locked.agent_id
+FROM locked WHERE p.agent_id = locked.agent_id AND p.agent_id = ANY ($1::bigint[])
 
 -- name: next_ids
 SELECT nextval('object_id') FROM generate_series(1, $1)

@@ -20,7 +20,7 @@ SELECT c.*, m.subject, m.from_address, left(m.body_text, 400) AS body, m.trust,
        (SELECT json_agg(r) FROM (
             SELECT r.id, r.channel, r.direction, r.state, r.agent_id, r.ticket_id, r.started_at
             FROM contacts r WHERE r.customer_id = c.customer_id AND r.id <> c.id
-            ORDER BY r.id DESC LIMIT 5) r) AS recent
+            ORDER BY -r.id LIMIT 5) r) AS recent
 FROM contacts c
 LEFT JOIN LATERAL (SELECT subject, from_address, body_text, trust FROM messages
                    WHERE messages.ticket_id = c.ticket_id AND messages.contact_id = c.id

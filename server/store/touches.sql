@@ -16,11 +16,11 @@ SELECT (SELECT count(*) FROM fresh) AS fresh,
        (SELECT json_agg(found)
         FROM (
             SELECT k.id, k.name, k.provisional, k.owner_agent_id, k.language, hit.kind, hit.key, hit.verified,
-                   (SELECT l.verdict FROM lessons l
+                   (SELECT (array_agg(l.verdict ORDER BY l.id DESC))[1] FROM lessons l
                     WHERE l.unit_id = 1 AND l.key = hit.key AND l.customer_id = k.id AND l.undone_at IS NULL
-                    ORDER BY l.id DESC LIMIT 1) AS verdict,
+                   ) AS verdict,
                    (SELECT r.agent_id FROM contacts r WHERE r.customer_id = k.id AND r.agent_id IS NOT NULL
-                    ORDER BY r.id DESC LIMIT 1) AS last_agent_id
+                    ORDER BY -r.id LIMIT 1) AS last_agent_id
             FROM (
                 SELECT e.customer_id, 'email' AS kind, 'mail:' || e.match_key AS key, e.verified
                 FROM customer_emails e WHERE e.unit_id = 1 AND e.match_key = $6 AND $6 <> ''
