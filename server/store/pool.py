@@ -82,26 +82,40 @@ async def _leave(connection: Connection) -> None:
     """Nothing was set, locked or listened to outside of a transaction."""
 
 
+AWAY = (
+    asyncpg.PostgresConnectionError,
+    asyncpg.OperatorInterventionError,  # shutting down, crashed, starting, statement cancelled
+    asyncpg.InsufficientResourcesError,  # disk full, too many connections
+    asyncpg.TransactionRollbackError,  # deadlock, serialization
+    asyncpg.ReadOnlySQLTransactionError,  # a standby
+    asyncpg.InternalClientError,
+    asyncpg.InterfaceError,
+    OSError,  # TimeoutError and ConnectionError among them
+)
+BAD_VALUE = (
+    asyncpg.DataError,  # out of range, NUL in a text, not a date; the client's own checks too
+    asyncpg.ProgramLimitExceededError,  # longer than an index takes
+    asyncpg.UntranslatableCharacterError,
+    asyncpg.NotNullViolationError,
+    asyncpg.CheckViolationError,
+)
+
+
 @contextlib.asynccontextmanager
 async def transaction_errors() -> AsyncIterator[None]:
     """Around a use case: what the database says, in our words."""
     try:
         yield
-    except (
-        asyncpg.PostgresConnectionError,
-        asyncpg.CannotConnectNowError,
-        asyncpg.AdminShutdownError,
-        asyncpg.CrashShutdownError,
-        asyncpg.TooManyConnectionsError,
-        asyncpg.InterfaceError,
-        ConnectionError,
-        OSError,
-        TimeoutError,
-    ) as away:
+    except (asyncpg.CharacterNotInRepertoireError, asyncpg.UntranslatableCharacterError) as bad:
+        raise Invalid("the text holds a character that cannot be stored (NUL)") from bad
+    except BAD_VALUE as bad:
+        column = getattr(bad, "constraint_name", None) or getattr(bad, "column_name", None)
+        raise Invalid("a value cannot be stored" + (f" ({column})" if column else "")) from bad
+    except asyncpg.UniqueViolationError as taken:
+        raise Conflict(f"this exists already ({taken.constraint_name})") from taken
+    except asyncpg.ForeignKeyViolationError as gone:
+        raise Conflict(f"it refers to something that is not there ({gone.constraint_name})") from gone
+    except AWAY as away:
         raise Unavailable(
             "the database is away: nothing was taken, send it again", retry_after_seconds=2
         ) from away
-    except asyncpg.UniqueViolationError as taken:
-        raise Conflict(f"this exists already ({taken.constraint_name})") from taken
-    except (asyncpg.CharacterNotInRepertoireError, asyncpg.UntranslatableCharacterError) as bad:
-        raise Invalid("the text holds a character that cannot be stored (NUL)") from bad
