@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Annotated, Any
+from typing import Annotated, Any, Literal
 
 from pydantic import Field
 
@@ -12,6 +12,8 @@ from handlers.resource import Body, Call, Paged, resource
 from server.domain.permission import Permission
 from server.services import agents
 
+Role = Literal["agent", "supervisor", "administrator"]
+Language = Literal["", "en", "zh_CN"]
 READ, WRITE = Permission.AGENTS_READ, Permission.AGENTS_WRITE
 
 
@@ -19,33 +21,33 @@ class AgentChanges(Body):
     """A merge patch: what is not said stays, null empties, lists are replaced as a whole."""
 
     email: str | None = None
-    name: str | None = None
-    role: Annotated[str | None, Field(description="agent, supervisor or administrator")] = None
+    name: Annotated[str | None, Field(min_length=1, max_length=200)] = None
+    role: Role | None = None
     extension: str | None = None
     queues: Annotated[list[str] | None, Field(description="names")] = None
     skills: list[str] | None = None
-    language: Annotated[str | None, Field(description="en, zh_CN, or empty")] = None
+    language: Language | None = None
     disabled: bool | None = None
 
 
 class NewAgent(Body):
-    email: str
-    name: str
-    role: str = "agent"
+    email: Annotated[str, Field(json_schema_extra={"format": "email"})]
+    name: Annotated[str, Field(min_length=1, max_length=200)]
+    role: Role = "agent"
     extension: str | None = None
     queues: list[str] = Field(default_factory=list)
     skills: list[str] = Field(default_factory=list)
-    language: str = ""
-    password: str | None = None
+    language: Language = ""
+    password: Annotated[str | None, Field(min_length=8, max_length=1024)] = None
 
 
 class NewPassword(Body):
-    password: str
+    password: Annotated[str, Field(min_length=8, max_length=1024)]
 
 
 class NewState(Body):
-    state: Annotated[str, Field(description="available or not_ready")]
-    reason: str | None = None
+    state: Literal["available", "not_ready"]
+    reason: Annotated[str | None, Field(max_length=200)] = None
 
 
 class AgentQuery(Paged):

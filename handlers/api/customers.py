@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-from typing import Annotated, Any
+from typing import Annotated, Any, Literal
 
 from pydantic import Field
 
-from handlers.api.shapes import Customer, Lesson, TimelineEntry, UndoneLesson
+from handlers.api.shapes import Channel, Customer, Lesson, TimelineEntry, UndoneLesson
 from handlers.resource import Body, Call, Paged, resource
 from server.domain.errors import Invalid
 from server.domain.fields import parse_id
@@ -33,15 +33,15 @@ class EmailIn(Body):
 class CustomerChanges(Body):
     """A merge patch: what is not said stays, null empties, lists are replaced as a whole."""
 
-    kind: Annotated[str | None, Field(description="person or company")] = None
-    name: str | None = None
+    kind: Literal["person", "company"] | None = None
+    name: Annotated[str | None, Field(max_length=200)] = None
     company: str | None = None
     language: str | None = None
     time_zone: str | None = None
     owner_agent_id: str | None = None
     tier: str | None = None
     blocked: bool | None = None
-    do_not_contact: Annotated[list[str] | None, Field(description="call, email, form, sms")] = None
+    do_not_contact: list[Channel] | None = None
     phones: list[PhoneIn] | None = None
     emails: list[EmailIn] | None = None
     external_ids: dict[str, str | None] | None = None
@@ -53,7 +53,7 @@ class CustomerChanges(Body):
 class NewCustomer(CustomerChanges):
     """A customer; only a name is needed."""
 
-    name: str
+    name: Annotated[str, Field(min_length=1, max_length=200)]
 
 
 class CustomerQuery(Paged):

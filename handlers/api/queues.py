@@ -12,25 +12,26 @@ from server.domain.cursor import decode_id_cursor, encode_cursor
 from server.domain.permission import Permission
 from server.services import queues
 
+Dnis = Annotated[str, Field(min_length=1, max_length=64)]
 READ, WRITE = Permission.QUEUES_READ, Permission.QUEUES_WRITE
 
 
 class QueueChanges(Body):
     """A merge patch: what is not said stays, null empties, lists are replaced as a whole."""
 
-    name: str | None = None
+    name: Annotated[str | None, Field(min_length=1, max_length=64)] = None
     title_en: str | None = None
     title_zh: str | None = None
     is_default: bool | None = None
-    dnis: Annotated[list[str] | None, Field(description="numbers dialled that lead here")] = None
+    dnis: Annotated[list[Dnis] | None, Field(description="numbers dialled that lead here")] = None
 
 
 class NewQueue(Body):
-    name: str
+    name: Annotated[str, Field(min_length=1, max_length=64)]
     title_en: str = ""
     title_zh: str = ""
     is_default: bool = False
-    dnis: list[str] = Field(default_factory=list)
+    dnis: list[Dnis] = Field(default_factory=list)
 
 
 @resource("GET", "/queues", READ, answer=Queue, listed=True)

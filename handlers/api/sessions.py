@@ -25,7 +25,7 @@ class LogIn(Body):
 
 
 class NewToken(Body):
-    name: Annotated[str, Field(description="to tell it from others")]
+    name: Annotated[str, Field(min_length=1, max_length=100, description="to tell it from others")]
 
 
 def client_of(request: web.Request, ctx: Context) -> str:

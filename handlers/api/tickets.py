@@ -19,16 +19,22 @@ from server.domain.ticket import PRIORITIES, STATUSES
 from server.services import tickets
 
 READ, WRITE = Permission.TICKETS_READ, Permission.TICKETS_WRITE
+TicketKind = Literal[
+    "inquiry", "service_request", "complaint", "work_order", "callback", "return", "fault_report"
+]
+TicketStatus = Literal["open", "waiting", "resolved", "closed"]
+Priority = Literal["low", "normal", "high", "urgent"]
+TicketChannel = Literal["api", "call", "email", "form", "sms", "console", "chat"]
 TimeIn = Annotated[str | None, Field(json_schema_extra={"format": "date-time"})]
 
 
 class TicketChanges(Body):
     """A merge patch: what is not said stays, null empties."""
 
-    kind: str | None = None
-    subject: str | None = None
-    status: Annotated[str | None, Field(description=", ".join(STATUSES))] = None
-    priority: Annotated[str | None, Field(description=", ".join(PRIORITIES))] = None
+    kind: TicketKind | None = None
+    subject: Annotated[str | None, Field(min_length=1, max_length=500)] = None
+    status: TicketStatus | None = None
+    priority: Priority | None = None
     queue: Annotated[str | None, Field(description="name of a queue")] = None
     assignee_agent_id: str | None = None
     customer_id: str | None = None
@@ -40,15 +46,15 @@ class TicketChanges(Body):
 class NewTicket(TicketChanges):
     """A ticket; only a subject is needed. Without a queue the default one takes it."""
 
-    subject: str
-    channel: str | None = None
+    subject: Annotated[str, Field(min_length=1, max_length=500)]
+    channel: TicketChannel | None = None
 
 
 class NewMessage(Body):
     """A note for colleagues, or a reply that leaves by mail."""
 
     kind: Literal["note", "reply"]
-    body: str
+    body: Annotated[str, Field(min_length=1)]
     to: Annotated[
         str | list[str] | None, Field(description="of a reply: whoever wrote last when it is not said")
     ] = None

@@ -77,7 +77,7 @@ WRONG: list[tuple[dict[str, Any], str]] = [
     ({"phones": [{"nummer": "12"}]}, "phones.0.nummer"),
     ({"phones": "x"}, "phones"),
     ({"emails": [{"address": "nobody"}]}, "emails.0.address"),
-    ({"do_not_contact": ["fax"]}, "do_not_contact"),
+    ({"do_not_contact": ["fax"]}, "do_not_contact.0"),
     ({"time_zone": "Mars/Olympus"}, "time_zone"),
     ({"time_zone": "../../etc/passwd"}, "time_zone"),
     ({"owner_agent_id": "99"}, "owner_agent_id"),
