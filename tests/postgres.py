@@ -82,7 +82,11 @@ async def create_database(dsn: str, *, template: str = "template0") -> str:
     name = f"ringpost_test_{secrets.token_hex(6)}"
     connection = await asyncpg.connect(dsn)
     try:
-        more = " ENCODING 'UTF8' LC_COLLATE 'C.UTF-8' LC_CTYPE 'C.UTF-8'" if template == "template0" else ""
+        more = ""
+        if template == "template0":
+            more = " ENCODING 'UTF8' LC_COLLATE 'C.UTF-8' LC_CTYPE 'C.UTF-8'"
+        elif not os.environ.get("DATABASE_URL") and connection.get_server_version().major >= 15:
+            more = " STRATEGY file_copy"  # quicker where nobody waits for the disk
         await connection.execute(f"CREATE DATABASE {name} TEMPLATE {template}{more}")
     finally:
         await connection.close()
