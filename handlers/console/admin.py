@@ -18,7 +18,11 @@ AGENT_FIELDS = ("name", "email", "role", "extension", "language")
 
 
 def _split(text: str) -> list[str]:
-    return list(dict.fromkeys(one.strip() for one in text.replace("，", ",").replace("\n", ",").split(",") if one.strip()))
+    return list(
+        dict.fromkeys(
+            one.strip() for one in text.replace("，", ",").replace("\n", ",").split(",") if one.strip()
+        )
+    )
 
 
 @page("GET", "/admin/agents", Permission.AGENTS_WRITE)

@@ -23,7 +23,9 @@ FILTERS = ("q", "tier", "kind", "provisional")
 
 @page("GET", "/customers", Permission.CUSTOMERS_READ)
 async def customers_page(request: web.Request, ctx: Context, actor: Actor) -> web.StreamResponse:
-    asked = {name: request.query[name].strip()[:200] for name in FILTERS if request.query.get(name, "").strip()}
+    asked = {
+        name: request.query[name].strip()[:200] for name in FILTERS if request.query.get(name, "").strip()
+    }
     filters: dict[str, Any] = {name: asked[name] for name in ("tier", "kind") if name in asked}
     if asked.get("provisional"):
         filters["provisional"] = True
@@ -150,7 +152,7 @@ async def _edit(
 def _typed_of(customer: Mapping[str, Any] | None) -> dict[str, str]:
     names = ("name", "company", "kind", "tier", "language", "time_zone", "notes")
     if customer is None:
-        return {name: "" for name in (*names, "phones", "emails", "tags", "owner_agent_id", "version")}
+        return dict.fromkeys((*names, "phones", "emails", "tags", "owner_agent_id", "version"), "")
     phones = "\n".join(
         f"{one['number']}, {one['label']}" if one["label"] else one["number"] for one in customer["phones"]
     )

@@ -57,7 +57,9 @@ def catalogue(language: Language) -> Catalogue:
                 continue
             said = message.string
             key = message.id[0] if isinstance(message.id, tuple | list) else message.id
-            texts[(message.context or "", key)] = tuple(said) if isinstance(said, tuple | list) else said
+            texts[(message.context or "", key)] = (
+                tuple(said) if isinstance(said, tuple | list) else said or ""
+            )
     return Catalogue(texts)
 
 

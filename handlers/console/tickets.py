@@ -84,7 +84,10 @@ async def tickets_csv(request: web.Request, ctx: Context, actor: Actor) -> web.S
     """What the filters find (at most 10,000), with a byte order mark so that spreadsheets read Chinese."""
     words, texts = words_for(request, ctx, actor), words_for(request, ctx, actor).texts
     filters = filters_of(asked_of(request), actor, datetime.now(UTC))
-    head = ("Number", "Subject", "Status", "Priority", "Queue", "Assigned to", "Customer", "Channel", "Opened", "Last change", "Solution due", "Resolved")  # fmt: skip
+    head = (
+        "Number", "Subject", "Status", "Priority", "Queue", "Assigned to", "Customer", "Channel", "Opened",
+        "Last change", "Solution due", "Resolved",
+    )  # fmt: skip
     response = web.StreamResponse(
         headers={
             "Content-Type": "text/csv; charset=utf-8",

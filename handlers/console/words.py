@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from zoneinfo import ZoneInfo
@@ -12,7 +13,6 @@ from markupsafe import Markup
 
 from handlers.console.language import TAGS, Catalogue, Language
 from server.domain.identity import format_phone
-
 
 FILTERS = ("label", "said", "when", "since", "time_only", "span", "phone", "num", "filesize")
 
@@ -133,6 +133,11 @@ LABELS: dict[str, dict[str, tuple[str, str]]] = {
         "outbound": mark("direction", "Outbound"),
         "internal": mark("direction", "Internal"),
     },
+    "way": {
+        "inbound": mark("message", "Inbound"),
+        "outbound": mark("message", "Outbound"),
+        "internal": mark("message", "Internal"),
+    },
     "delivery": {
         "queued": mark("delivery", "Being sent"),
         "sent": mark("delivery", "Sent"),
@@ -188,6 +193,38 @@ LABELS: dict[str, dict[str, tuple[str, str]]] = {
 }
 
 
+NUMBER = re.compile(r"\d+")
+
+
+def fault(text: str) -> str:
+    """Names a sentence of a service for the catalogue; ``{n}`` stands for its number."""
+    return text
+
+
+FAULTS = (
+    fault("must not be empty"),
+    fault("at least {n} characters"),
+    fault("at most {n} characters"),
+    fault("at most {n} entries"),
+    fault("at most {n} addresses"),
+    fault("there is no such agent"),
+    fault("there is no such customer"),
+    fault("there is no such ticket"),
+    fault("there is no queue of that name"),
+    fault("must be a mail address"),
+    fault("not a mail address"),
+    fault("the customer has no address: name one"),
+    fault("another queue has it"),
+    fault("another agent has it"),
+    fault("must be a language such as en or zh_CN"),
+    fault("must be a time zone such as Europe/London or Asia/Shanghai"),
+    fault("the contact has no number or address to remember it by"),
+    fault("a ticket cannot be merged into itself"),
+    fault("one of them belongs to another customer"),
+    fault("It was changed meanwhile. Look at it again, then decide."),
+)
+
+
 @dataclass(frozen=True, slots=True)
 class Words:
     """One reader's way of writing. ``country`` decides which numbers are national."""
@@ -205,7 +242,10 @@ class Words:
 
     def said(self, text: str) -> str:
         """A sentence of a service in the reader's language; one that is not in the catalogue stays English."""
-        return self.texts.gettext(text)
+        number = NUMBER.search(text)
+        if number is None:
+            return self.texts.gettext(text)
+        return self.texts.gettext(NUMBER.sub("{n}", text, count=1)).replace("{n}", number[0])
 
     def when(self, value: datetime | str | None, style: str = "short") -> str:
         """A ``<time>``: the clock today, the day within the year, else the date; in full as its title."""
@@ -219,11 +259,12 @@ class Words:
         elif local.date() == today:
             text = clock
         elif local.date() == today - timedelta(days=1):
-            text = f"{self.texts.gettext('Yesterday')} {clock}"
+            text = self.texts.gettext("Yesterday") + " " + clock
         elif local.date() == today + timedelta(days=1):
-            text = f"{self.texts.gettext('Tomorrow')} {clock}"
+            text = self.texts.gettext("Tomorrow") + " " + clock
         elif local.year == today.year:
-            text = f"{format_date(local, 'M月d日' if self.language == 'zh_CN' else 'd MMM', locale=self.language)} {clock}"
+            pattern = "M月d日" if self.language == "zh_CN" else "d MMM"
+            text = format_date(local, pattern, locale=self.language) + " " + clock
         else:
             text = format_date(local, "medium", locale=self.language)
         full = format_datetime(local, "full", locale=self.language)

@@ -65,7 +65,8 @@ def _titled(row: asyncpg.Record, directory: Directory) -> dict[str, Any]:
 
 
 def _ticket(row: asyncpg.Record, now: datetime) -> dict[str, Any]:
-    return dict(row) | {"number": ticket_number(row["id"]), **due_of(row, now)}
+    ticket = dict(row)
+    return ticket | {"number": ticket_number(row["id"]), **due_of(ticket, now)}
 
 
 def due_of(row: Row, now: datetime) -> dict[str, Any]:

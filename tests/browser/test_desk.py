@@ -1,0 +1,143 @@
+"""An agent's day in a browser: a call rings, is accepted, its caller confirmed, its ticket answered."""
+
+from __future__ import annotations
+
+from playwright.async_api import expect
+
+from server.services import tickets
+from tests.browser.conftest import Console
+
+
+async def test_a_call_pops_is_confirmed_and_answered(console: Console) -> None:
+    number = "+442079460123"
+    mary = await console.customer(
+        "Mary Shaw", phones=[{"number": number}], emails=[{"address": "mary@customer.test"}]
+    )
+    await console.customer("Martin Shaw", phones=[{"number": number}])
+    page = await console.log_in(await console.window())
+    await console.ready(page)
+    await console.call("442079460123", user="101")
+    card = page.locator(".pop")
+    await expect(card).to_contain_text("Several could be calling")
+    await expect(card).to_contain_text("020 7946 0123")
+    await page.keyboard.press("a")
+    await expect(card).to_have_count(0)
+    candidate = page.locator(".candidate", has_text="Mary Shaw")
+    await candidate.get_by_role("button", name="This is the caller").click()
+    await expect(page.locator("#notices")).to_contain_text("Confirmed")
+    await expect(page.locator(".desk-beside")).to_contain_text("Mary Shaw")
+    row = await console.ctx.pool.fetchrow("SELECT customer_id, match FROM contacts")
+    assert (row["customer_id"], row["match"]) == (mary, "matched")
+    assert await console.ctx.pool.fetchval("SELECT count(*) FROM pops WHERE acked_at IS NULL") == 0
+    await console.call("442079460123", event="answer", answeringNumber="101", user="Priya")
+    await expect(page.locator(".desk-current")).to_contain_text("In conversation")
+    await page.keyboard.press("o")
+    await page.wait_for_url("**/tickets/*")
+    await page.fill("#body", "Dear Mary, a new lamp is on its way.")
+    await page.get_by_role("button", name="Send reply").click()
+    await expect(page.locator(".course")).to_contain_text("a new lamp is on its way")
+    sent = await console.ctx.pool.fetchrow("SELECT rcpt_to FROM outbox")
+    assert sent["rcpt_to"] == ["mary@customer.test"]
+    await expect(page.locator("#body")).to_have_value("")
+    # The next call of this number finds her at once.
+    await console.call("442079460123", event="hangup", cause="normalClearing")
+    await console.call("442079460123", call_id="c2", user="101")
+    await expect(card).to_contain_text("Mary Shaw")
+
+
+async def test_an_unknown_caller_is_confirmed_with_a_correction(console: Console) -> None:
+    page = await console.log_in(await console.window("zh_CN"))
+    await console.ready(page)
+    await console.call("442079460555", user="101")
+    await expect(page.locator(".pop")).to_contain_text("身份尚未确认")
+    await page.get_by_role("button", name="接受").click()
+    await page.fill("#who-name", "王小明")
+    await page.get_by_role("button", name="确认客户").click()
+    await expect(page.locator(".desk-beside")).to_contain_text("王小明")
+    row = await console.ctx.pool.fetchrow("SELECT name, provisional FROM customers")
+    assert (row["name"], row["provisional"]) == ("王小明", False)
+
+
+async def test_a_provisional_caller_is_attached_to_somebody_found(console: Console) -> None:
+    jo = await console.customer("Jo Müller", company="Müller & Söhne")
+    page = await console.log_in(await console.window())
+    await console.ready(page)
+    await console.call("442079460777", user="101")
+    await page.locator(".pop").get_by_role("button", name="Accept").click()
+    await page.get_by_text("Find who it is").click()
+    await page.locator("#attach-field").press_sequentially("muller")
+    await page.locator("#attach-found").get_by_role("button", name="This is the caller").click()
+    await expect(page.locator(".desk-beside")).to_contain_text("Jo Müller")
+    assert await console.ctx.pool.fetchval("SELECT customer_id FROM contacts") == jo
+
+
+async def test_a_pop_never_disturbs_what_is_being_typed(console: Console) -> None:
+    pool = console.ctx.pool
+    page = await console.log_in(await console.window())
+    await console.call("442079460200", call_id="c0", user="999")
+    ticket_id = await pool.fetchval("SELECT id FROM tickets")
+    await page.goto(f"{console.url}/tickets/{ticket_id}")
+    await console.ready(page)
+    await page.locator("#body").press_sequentially("Half a sen")
+    before = await page.locator("#body").bounding_box()
+    await console.call("442079460300", call_id="c1", user="101")
+    await expect(page.locator(".pop")).to_be_visible()
+    await page.keyboard.type("tence, a")
+    # A change by somebody else brings the page up to date around the field.
+    from server.domain.permission import Actor
+
+    boss = Actor(console.priya, "Priya", "", "administrator", "en")
+    await tickets.update_ticket(pool, console.ctx.hub, boss, ticket_id, {"priority": "urgent"})
+    await expect(page.locator(".page-head")).to_contain_text("Urgent")
+    await page.keyboard.type("nd a half")
+    await expect(page.locator("#body")).to_have_value("Half a sentence, and a half")
+    after = await page.locator("#body").bounding_box()
+    assert before is not None and after is not None and before["width"] == after["width"]
+
+
+async def test_several_pops_wait_their_turn(console: Console) -> None:
+    await console.customer("Ann First", phones=[{"number": "+442079460401"}])
+    await console.customer("Ben Second", phones=[{"number": "+442079460402"}])
+    page = await console.log_in(await console.window())
+    await console.ready(page)
+    await console.call("442079460401", call_id="c1", user="101")
+    await expect(page.locator(".pop")).to_contain_text("Ann First")
+    await console.call("442079460402", call_id="c2", user="101")
+    await expect(page.locator(".pop")).to_contain_text("1 more waiting")
+    await expect(page.locator(".pop")).to_contain_text("Ann First")
+    await page.get_by_role("button", name="Later").click()
+    await expect(page.locator(".pop")).to_contain_text("Ben Second")
+    await page.reload()
+    await console.ready(page)
+    await expect(page.locator(".pop")).to_have_count(0)
+
+
+async def test_the_connection_comes_back_and_one_tab_is_enough(console: Console) -> None:
+    await console.customer("Ann First", phones=[{"number": "+442079460401"}])
+    context = await console.window()
+    page = await console.log_in(context)
+    await console.ready(page)
+    console.ctx.hub.close_all()
+    await page.wait_for_selector('#connection:not([data-state="connected"])')
+    await console.call("442079460401", user="101")
+    await console.ready(page)
+    await expect(page.locator(".pop")).to_contain_text("Ann First")
+    other = await context.new_page()
+    await other.goto(console.url)
+    await console.ready(other)
+    await expect(page.locator("#outage")).to_contain_text("another tab")
+    await page.get_by_role("button", name="Use here").click()
+    await console.ready(page)
+    await expect(other.locator("#outage")).to_contain_text("another tab")
+
+
+async def test_the_state_is_switched_in_the_header(console: Console) -> None:
+    page = await console.log_in(await console.window())
+    await console.ready(page)
+    await page.locator(".presence-button").click()
+    await page.get_by_role("button", name="Lunch").click()
+    await expect(page.locator(".presence-button")).to_contain_text("Lunch")
+    row = await console.ctx.pool.fetchrow(
+        "SELECT state, reason FROM presence WHERE agent_id = $1", console.priya
+    )
+    assert (row["state"], row["reason"]) == ("not_ready", "lunch")
