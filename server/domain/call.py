@@ -16,7 +16,6 @@ from typing import Any
 
 from server.domain.event import CallEvent, Direction, EventType
 
-
 _encode = json.JSONEncoder(separators=(",", ":"), ensure_ascii=False).encode
 
 
@@ -222,17 +221,10 @@ def sweep(call: Call, now: datetime) -> Call:
 def dump_call(call: Call) -> str:
     """The facts as compact JSON, for the row."""
     legs = {
-        key: [
-            leg.parent,
-            leg.agent,
-            leg.answerer,
-            leg.direction,
-            leg.seen_at,
-            leg.answered_at,
-            leg.ended_at,
-            leg.cause,
-            leg.hold,
-        ]  # fmt: skip
+        key: (
+            *(leg.parent, leg.agent, leg.answerer, leg.direction),
+            *(leg.seen_at, leg.answered_at, leg.ended_at, leg.cause, leg.hold),
+        )
         for key, leg in call.legs.items()
     }
     rest = {

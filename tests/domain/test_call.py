@@ -137,7 +137,9 @@ def test_words_for_each_state() -> None:
     assert play(VOICEMAIL[:3]).state is CallState.MISSED
     assert play([event(E.RINGING, 0), event(E.HANGUP, 5)]).state is CallState.MISSED
     out = Direction.OUTBOUND
-    assert play([event(E.RINGING, 0, direction=out), event(E.HANGUP, 5, direction=out)]).state is CallState.ENDED
+    assert (
+        play([event(E.RINGING, 0, direction=out), event(E.HANGUP, 5, direction=out)]).state is CallState.ENDED
+    )
     assert play([event(E.HANGUP, 5)]).state is CallState.MISSED
     missed = play([event(E.RINGING, 0), event(E.MISSED, 5, cause="noAnswer", ends_call=True)])
     assert missed.state is CallState.MISSED and missed.ended_at is not None

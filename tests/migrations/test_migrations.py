@@ -106,7 +106,8 @@ async def test_failing_file_leaves_nothing(empty_database: str, tmp_path: Path) 
             await migrate(connection, tmp_path)
         assert await connection.fetchval("SELECT to_regclass('others') IS NULL")
         assert await connection.fetchval("SELECT max(version) FROM schema_migrations") == 1
-        assert await connection.fetchval("SELECT count(*) FROM pg_locks WHERE locktype = 'advisory'") == 0
+        locks = "SELECT count(*) FROM pg_locks WHERE locktype = 'advisory' AND pid = pg_backend_pid()"
+        assert await connection.fetchval(locks) == 0
     finally:
         await connection.close()
 
