@@ -15,7 +15,7 @@ from server.services import contacts
 
 READ, WRITE = Permission.CONTACTS_READ, Permission.CONTACTS_WRITE
 STATES = ("ringing", "answered", "held", "transferred", "ended", "missed", "voicemail")
-TimeIn = Annotated[str | None, Field(json_schema_extra={"format": "date-time"})]
+TimeIn = Annotated[str | None, Field(min_length=1, json_schema_extra={"format": "date-time"})]
 
 
 class ContactQuery(Paged):

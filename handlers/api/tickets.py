@@ -25,7 +25,7 @@ TicketKind = Literal[
 TicketStatus = Literal["open", "waiting", "resolved", "closed"]
 Priority = Literal["low", "normal", "high", "urgent"]
 TicketChannel = Literal["api", "call", "email", "form", "sms", "console", "chat"]
-TimeIn = Annotated[str | None, Field(json_schema_extra={"format": "date-time"})]
+TimeIn = Annotated[str | None, Field(min_length=1, json_schema_extra={"format": "date-time"})]
 
 
 class TicketChanges(Body):

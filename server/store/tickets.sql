@@ -2,7 +2,8 @@
 -- One round trip: names are looked up, the ticket and its audit row written. No ticket comes back when a
 -- name leads nowhere; the row then says which.
 WITH ref AS (
-    SELECT CASE WHEN $6::text IS NULL THEN (SELECT id FROM queues WHERE unit_id = 1 AND is_default)
+    SELECT CASE WHEN $6::text IS NULL THEN (SELECT id FROM queues WHERE unit_id = 1
+                                            ORDER BY is_default DESC, id LIMIT 1)
                 ELSE (SELECT id FROM queues WHERE unit_id = 1 AND lower(name) = lower($6)
                       ORDER BY (name = $6) DESC LIMIT 1) END AS queue_id,
            (SELECT id FROM agents WHERE id = $7 AND disabled_at IS NULL) AS assignee_id,
