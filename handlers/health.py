@@ -13,6 +13,7 @@ from prometheus_client.process_collector import ProcessCollector
 from handlers.http import route
 from server.context import Context
 from server.domain.permission import Actor, Permission
+from server.store.pool import ping
 
 READY_SECONDS = 2.0
 
@@ -27,7 +28,7 @@ async def readyz(request: web.Request, ctx: Context, actor: Actor | None) -> web
     reasons = {}
     try:
         async with asyncio.timeout(READY_SECONDS):
-            await ctx.pool.fetchval("SELECT 1")
+            await ping(ctx.pool)
     except Exception as away:
         reasons["database"] = f"no answer ({type(away).__name__})"
     if ctx.calls.waiting >= ctx.settings.intake.waiting_max:

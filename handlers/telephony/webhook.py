@@ -21,7 +21,7 @@ from server.services import quarantine
 from server.services.take_calls import call_item
 
 log = structlog.get_logger("hooks")
-KEPT_HEADERS = ("Content-Type", "User-Agent", "I-Twilio-Idempotency-Token")
+SECRET_HEADERS = ("authorization", "cookie", "signature", "secret")
 
 
 @lru_cache(maxsize=1)
@@ -107,7 +107,11 @@ def _reason(bad: Exception) -> str:
 
 
 def _meta(request: web.Request, hook: HookRequest) -> dict[str, str]:
-    kept = {name: request.headers[name] for name in KEPT_HEADERS if name in request.headers}
+    kept = {
+        name: value[:500]
+        for name, value in request.headers.items()
+        if not any(word in name.lower() for word in SECRET_HEADERS)
+    }
     # The query may carry the secret of a source that has no signature: it is not kept.
     query = urlencode([(name, value) for name, value in hook.query if name != "token"])
     return {"method": hook.method, "path": request.path, "query": query, **kept}

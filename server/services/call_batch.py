@@ -10,7 +10,7 @@ from typing import Any
 import asyncpg
 import orjson
 
-from server.domain.call import Call, CallState, apply_event, dump_call, load_call
+from server.domain.call import Call, CallState, apply_event, load_call
 from server.domain.directory import Agent, Directory, Queue
 from server.domain.event import CallEvent, Direction, EventType
 from server.domain.identity import CallerKind, format_phone
@@ -18,10 +18,11 @@ from server.domain.matching import decide_match
 from server.domain.names import search_key
 from server.domain.outcome import CallOutcome, RungAgent
 from server.domain.routing import FreeAgent, decide_agent, decide_group
-from server.domain.view import text_id, time_text, warnings_of
+from server.domain.view import warnings_of
 from server.push.hub import Pop
 from server.services.call_contact import Contact, Found, decide_continued, evidence_of, provisional
 from server.services.call_item import CallItem, IntakeRules, caller_words
+from server.services.call_rows import changed_row, contact_frame, new_row
 from server.services.pop_payload import customer_of_found, payload_of_contact, pop_payload, recent_of
 from server.store import intake as store
 from server.store.pool import Connection
@@ -294,7 +295,7 @@ class CallBatch:
         ticket = next((row for row in tickets if row["id"] == contact.ticket_id), None)
         return pop_payload(
             reason=reason,
-            contact=self._contact_frame(contact, item),
+            contact=contact_frame(contact, item, self.directory),
             match=contact.match,
             customer=customer,
             candidates=contact.candidates,
@@ -309,36 +310,13 @@ class CallBatch:
             now=item.received_at,
         )
 
-    def _contact_frame(self, contact: Contact, item: CallItem) -> dict[str, Any]:
-        call = contact.call
-        return {
-            "id": str(contact.id),
-            "channel": "call",
-            "direction": call.direction.value,
-            "source": contact.source,
-            "state": contact.state,
-            "ani": item.ani.e164,
-            "ani_raw": item.ani.raw,
-            "dnis": item.dnis.e164,
-            "withheld": item.ani.kind is CallerKind.WITHHELD,
-            "display_name": item.event.display_name or item.ani.display_name or "",
-            "linkedid": call.key,
-            "customer_id": text_id(contact.customer_id),
-            "ticket_id": text_id(contact.ticket_id),
-            "continued": contact.continued,
-            "agent_id": text_id(contact.agent_id),
-            "queue": self.directory.queue_name(contact.queue_id),
-            "started_at": time_text(call.started_at or item.received_at),
-            "answered_at": time_text(call.answered_at),
-        }
-
     # -- writing ---------------------------------------------------------------------------------
 
     async def _write(self, connection: Connection) -> None:
         changed = sorted(
             (contact for contact in self.contacts.values() if contact.changed), key=lambda one: one.id
         )
-        new = [self._new_row(contact) for contact in changed if contact.is_new]
+        new = [new_row(contact) for contact in changed if contact.is_new]
         old = [contact for contact in changed if not contact.is_new]
         if self.customers:
             await store.insert_provisional(connection, self.customers)
@@ -349,7 +327,7 @@ class CallBatch:
         if new:
             self._keep(await store.write_new(connection, self.tickets, new, ready, self.busy), ready)
         if old:
-            await store.update_contacts(connection, [self._old_row(contact) for contact in old])
+            await store.update_contacts(connection, [changed_row(contact) for contact in old])
             if self.busy and not new:
                 await store.mark_busy(connection, self.busy)
         if late:
@@ -374,27 +352,6 @@ class CallBatch:
         self.stored_pops.extend(
             Pop(row["id"], row["agent_id"], payloads[(row["agent_id"], row["contact_id"])]) for row in rows
         )
-
-    def _new_row(self, contact: Contact) -> tuple[Any, ...]:
-        item, call = contact.item, contact.call
-        return (
-            contact.id, call.direction.value, contact.source, call.key, contact.state,
-            item.ani.e164, item.ani.raw, item.dnis.e164, item.event.display_name or item.ani.display_name or "",
-            item.ani.kind is CallerKind.WITHHELD, contact.customer_id, contact.ticket_id, contact.continued,
-            contact.agent_id, _array(contact.rung), contact.queue_id, contact.match,
-            orjson.dumps(contact.candidates).decode() if contact.candidates else "[]", dump_call(call),
-            call.started_at or item.received_at,
-            call.answered_at, call.ended_at, call.hangup_cause, call.recording_url,
-        )  # fmt: skip
-
-    def _old_row(self, contact: Contact) -> tuple[Any, ...]:
-        item, call, row = contact.item, contact.call, contact.row
-        assert row is not None
-        return (
-            contact.id, contact.state, contact.agent_id, _array(contact.rung), contact.queue_id, dump_call(call),
-            call.direction.value, item.ani.e164, item.dnis.e164, call.started_at or row["started_at"],
-            call.answered_at, call.ended_at, call.hangup_cause, call.recording_url,
-        )  # fmt: skip
 
     # -- answers ---------------------------------------------------------------------------------
 
@@ -430,10 +387,6 @@ class CallBatch:
             and event.parent_leg_key is None
             and not any(self.directory.find_agent(ref) for ref in event.agent_refs)
         )
-
-
-def _array(ids: Sequence[int]) -> str:
-    return "{" + ",".join(map(str, ids)) + "}"
 
 
 def _last_agent(customer: Found) -> int | None:

@@ -78,6 +78,11 @@ async def open_pool(
     return pool
 
 
+async def ping(pool: Pool) -> None:
+    """Raises unless the database answers."""
+    await pool.fetchval("SELECT 1")
+
+
 async def _leave(connection: Connection) -> None:
     """Nothing was set, locked or listened to outside of a transaction."""
 

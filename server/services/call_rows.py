@@ -1,0 +1,69 @@
+"""A call of a batch as rows of the database, and as the part of a pop that it is."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+import orjson
+
+from server.domain.call import dump_call
+from server.domain.directory import Directory
+from server.domain.identity import CallerKind
+from server.domain.view import text_id, time_text
+from server.services.call_contact import Contact
+from server.services.call_item import CallItem
+
+
+def contact_frame(contact: Contact, item: CallItem, directory: Directory) -> dict[str, Any]:
+    """The contact as a pop shows it."""
+    call = contact.call
+    return {
+        "id": str(contact.id),
+        "channel": "call",
+        "direction": call.direction.value,
+        "source": contact.source,
+        "state": contact.state,
+        "ani": item.ani.e164,
+        "ani_raw": item.ani.raw,
+        "dnis": item.dnis.e164,
+        "withheld": item.ani.kind is CallerKind.WITHHELD,
+        "display_name": item.event.display_name or item.ani.display_name or "",
+        "linkedid": call.key,
+        "customer_id": text_id(contact.customer_id),
+        "ticket_id": text_id(contact.ticket_id),
+        "continued": contact.continued,
+        "agent_id": text_id(contact.agent_id),
+        "queue": directory.queue_name(contact.queue_id),
+        "started_at": time_text(call.started_at or item.received_at),
+        "answered_at": time_text(call.answered_at),
+    }
+
+
+def new_row(contact: Contact) -> tuple[Any, ...]:
+    """The columns of ``write_new``, in its order."""
+    item, call = contact.item, contact.call
+    return (
+        contact.id, call.direction.value, contact.source, call.key, contact.state,
+        item.ani.e164, item.ani.raw, item.dnis.e164, item.event.display_name or item.ani.display_name or "",
+        item.ani.kind is CallerKind.WITHHELD, contact.customer_id, contact.ticket_id, contact.continued,
+        contact.agent_id, _array(contact.rung), contact.queue_id, contact.match,
+        orjson.dumps(contact.candidates).decode() if contact.candidates else "[]", dump_call(call),
+        call.started_at or item.received_at,
+        call.answered_at, call.ended_at, call.hangup_cause, call.recording_url,
+    )  # fmt: skip
+
+
+def changed_row(contact: Contact) -> tuple[Any, ...]:
+    """The columns of ``update_contacts``, in its order."""
+    item, call, row = contact.item, contact.call, contact.row
+    assert row is not None
+    return (
+        contact.id, contact.state, contact.agent_id, _array(contact.rung), contact.queue_id, dump_call(call),
+        call.direction.value, item.ani.e164, item.dnis.e164, call.started_at or row["started_at"],
+        call.answered_at, call.ended_at, call.hangup_cause, call.recording_url,
+    )  # fmt: skip
+
+
+def _array(ids: Sequence[int]) -> str:
+    return "{" + ",".join(map(str, ids)) + "}"
