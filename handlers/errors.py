@@ -53,7 +53,9 @@ def problem_response(request: web.Request, error: RingpostError) -> web.Response
     if error.fields:
         detail = "; ".join(f"{name}: {what}" for name, what in error.fields.items())
     wait = error.retry_after_seconds if isinstance(error, TooMany | Unavailable) else None
-    return problem(error.status, detail, code=error.code, fields=error.fields or None, retry_after_seconds=wait)
+    return problem(
+        error.status, detail, code=error.code, fields=error.fields or None, retry_after_seconds=wait
+    )
 
 
 def fault_response(request: web.Request, error: Exception, request_id: str) -> web.Response:
