@@ -18,9 +18,13 @@ export function popComes(socket, frame) {
     known.frame = frame;
     if (known === shown) fill(known);
   } else {
-    queue.push({ frame, at: Date.now() });
+    const one = { frame, at: Date.now() };
+    line(one);
     if (!shown) next();
-    else more();
+    else if (urgent(one) && !urgent(shown)) {
+      line(shown);
+      next();
+    } else more();
     ring();
     notify(title(frame), body(frame), () => accept());
   }
@@ -28,15 +32,27 @@ export function popComes(socket, frame) {
   document.body.dispatchEvent(new CustomEvent("rp-popped"));
 }
 
+// A caller is on the line: a call goes before the mails and forms that wait.
+function urgent(one) {
+  return one.frame.contact.channel === "call";
+}
+
+function line(one) {
+  const place = urgent(one) ? queue.findIndex((other) => !urgent(other)) : -1;
+  queue.splice(place < 0 ? queue.length : place, 0, one);
+}
+
 export function accept() {
   if (!shown) return false;
   const id = shown.frame.contact.id;
   dismiss();
-  const work = document.getElementById("work");
-  if (work && !document.querySelector("#work [data-dirty]")) {
+  if (document.getElementById("work") && !document.querySelector("#work [data-dirty]")) {
     history.replaceState(history.state, "", `/?contact=${id}`);
     htmx.ajax("GET", `/desk/work?contact=${id}`, { target: "#work", swap: "morph:outerHTML" })
-      .then(() => document.getElementById("main")?.focus({ preventScroll: true }));
+      .then(() => {
+        document.getElementById("main")?.focus({ preventScroll: true });
+        document.body.dispatchEvent(new CustomEvent("rp-popped"));
+      });
   } else {
     location.assign(`/?contact=${id}`);
   }
@@ -85,9 +101,18 @@ async function fill(one) {
     if (!answer.ok) throw new Error(String(answer.status));
     const parsed = new DOMParser().parseFromString(await answer.text(), "text/html");
     place.replaceChildren(...parsed.body.childNodes);
+    follow(one, place.firstElementChild);
   } catch {
     if (!place.firstChild) place.replaceChildren(plain(one.frame));
   }
+}
+
+// Who picks up the telephone need not press a key; and what a colleague answered needs nobody's eyes for long.
+function follow(one, body) {
+  if (one !== shown || body?.dataset.state !== "answered" || one.frame.contact.channel !== "call") return;
+  const own = document.querySelector('meta[name="ringpost-agent"]').content;
+  if (body.dataset.agent !== own) setTimeout(() => { if (one === shown) dismiss(); }, 4000);
+  else if (document.getElementById("work") && !document.querySelector("#work [data-dirty]") && queue.length === 0) accept();
 }
 
 // Without the server's help: what the frame itself says.
