@@ -112,12 +112,11 @@ async def test_a_first_start_with_customers_and_an_agent(start: Start, pool: Poo
     ):
         assert words in told, words
     assert not re.search(r"\+\d{9}", told)
-    counts = dict(
-        await pool.fetch(
-            "SELECT channel || ' ' || state, count(*)::int FROM contacts "
-            "WHERE call_key NOT LIKE 'demo-%' AND started_at > now() - interval '5 minutes' GROUP BY 1"
-        )
+    rows = await pool.fetch(
+        "SELECT channel || ' ' || state, count(*)::int FROM contacts "
+        "WHERE call_key NOT LIKE 'demo-%' AND started_at > now() - interval '5 minutes' GROUP BY 1"
     )
+    counts: dict[str, int] = {row[0]: row[1] for row in rows}
     assert counts.get("call ended", 0) >= 1 and counts.get("call missed", 0) >= 1, counts
     assert any(name.startswith("email") for name in counts) and any(
         name.startswith("form") for name in counts

@@ -25,9 +25,13 @@ async def test_the_demo_is_a_believable_week(pool: Pool) -> None:
     # Two seconds are promised on a quiet machine; the password's hash is the most of it.
     assert time.perf_counter() - began < 10
     assert made.customers == 200 and made.tickets >= 200
-    languages = dict(await pool.fetch("SELECT language, count(*)::int FROM customers GROUP BY 1"))
+    languages: dict[str, int] = {
+        row[0]: row[1] for row in await pool.fetch("SELECT language, count(*)::int FROM customers GROUP BY 1")
+    }
     assert languages["zh_CN"] >= 60 and languages["en"] >= 60
-    kinds = dict(await pool.fetch("SELECT kind, count(*)::int FROM customers GROUP BY 1"))
+    kinds: dict[str, int] = {
+        row[0]: row[1] for row in await pool.fetch("SELECT kind, count(*)::int FROM customers GROUP BY 1")
+    }
     assert kinds["company"] >= 10
     latest = await pool.fetchval("SELECT max(greatest(t.updated_at, t.resolved_at)) FROM tickets t")
     assert (
