@@ -50,7 +50,7 @@ async def run(said: argparse.Namespace) -> Report:
             report=report,
             customers=said.customers or (QUICK if said.quick else FULL),
             rounds=3 if said.quick else 5,
-            seconds=1.0 if said.quick else 2.0,
+            seconds=0.8 if said.quick else 2.0,
             say=say,
         )
         for name in names:

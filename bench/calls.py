@@ -206,7 +206,8 @@ async def overload(bed: Bed) -> None:
     many = await connect("127.0.0.1", product.http_port, OVERLOAD_CONNECTIONS)
     for turn in range(bed.rounds):
         peaks.append((await closed_loop(few, source, bed.seconds)).per_second)
-        outcome = await open_loop(many, source, 2 * median(peaks), bed.seconds, seed=100 + turn)
+        # Long enough to fill what the server lets wait.
+        outcome = await open_loop(many, source, 2 * median(peaks), 2 * bed.seconds, seed=100 + turn)
         rates.append(outcome.per_second)
         shares.append(1 - outcome.done / max(1, outcome.sent))
         waits.append(1000 * percentile(outcome.latencies, 0.99))
