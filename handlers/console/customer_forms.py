@@ -12,8 +12,8 @@ CHANNELS = ("call", "email", "form", "sms")
 
 
 def correction_of(form: Mapping[str, str]) -> dict[str, Any]:
-    """What the desk lets an agent correct while talking: name, company, language, an address."""
-    changes: dict[str, Any] = {name: form[name] for name in ("name", "company") if name in form}
+    """What the desk lets an agent correct while talking; what is left empty stays as it is."""
+    changes: dict[str, Any] = {name: form[name] for name in ("name", "company") if form.get(name)}
     if form.get("email"):
         changes["emails"] = [{"address": form["email"]}]
     return changes

@@ -70,7 +70,7 @@ async def log_out(request: web.Request, ctx: Context, actor: Actor) -> web.Strea
     token = request.cookies.get(COOKIE, "")
     await sessions.log_out(ctx.pool, token)
     ctx.authenticator.forget(token)
-    response = web.Response(status=303, headers={"Location": "/login", "Clear-Site-Data": '"cache"'})
+    response = web.Response(status=303, headers={"Location": "/login", "Cache-Control": "no-store"})
     response.del_cookie(COOKIE, path="/", httponly=True, samesite="Lax")
     return response
 

@@ -17,7 +17,7 @@ from aiohttp import web
 
 from handlers.console.assets import asset_url
 from handlers.console.language import LANGUAGES, TAGS, Language, catalogue, language_of
-from handlers.console.words import FILTERS, Words, initials
+from handlers.console.words import FILTERS, Words, initials, named
 from server.context import Context
 from server.domain.permission import Actor, Permission, allowed
 
@@ -64,7 +64,7 @@ def environment(language: Language) -> jinja2.Environment:
     )
     env.globals["asset"] = asset_url
     env.filters.update({name: _worded(name) for name in FILTERS})
-    env.filters["initials"] = initials
+    env.filters |= {"initials": initials, "named": named}
     return env
 
 

@@ -317,6 +317,11 @@ class Words:
         return TAGS[self.language]
 
 
+def named(text: str) -> str:
+    """A name that is only a number says nothing: it is left out of the field where the name belongs."""
+    return text if any(char.isalpha() for char in text) else ""
+
+
 def initials(name: str | None) -> str:
     """Two letters of a Latin name, the last two characters of a Chinese one."""
     words = (name or "").split()

@@ -5,7 +5,7 @@ from __future__ import annotations
 import contextlib
 import os
 import shutil
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -95,8 +95,10 @@ class Console:
         return context
 
     def _hear(self, kind: str, text: str) -> None:
-        # A refused document (403, 422) is logged by the browser itself; that is no fault of the page.
-        if kind == "error" and "the server responded with a status of 4" not in text:
+        # A refused document (403, 422) is logged by the browser itself, and htmx logs a request that a newer
+        # one replaced; neither is a fault of the page.
+        harmless = ("the server responded with a status of 4", "htmx:sendAbort", "htmx:afterRequest")
+        if kind == "error" and not any(known in text for known in harmless):
             self.complaints.append(text)
 
     async def log_in(self, context: BrowserContext, name: str = "priya") -> Page:
@@ -164,6 +166,3 @@ async def console(tmp_path: Path, database: str, chromium: Browser) -> AsyncIter
         await running.ctx.directory.reload()
         yield made
     assert not made.complaints, made.complaints
-
-
-Settled = Callable[[], Any]

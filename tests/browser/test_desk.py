@@ -141,3 +141,32 @@ async def test_the_state_is_switched_in_the_header(console: Console) -> None:
         "SELECT state, reason FROM presence WHERE agent_id = $1", console.priya
     )
     assert (row["state"], row["reason"]) == ("not_ready", "lunch")
+
+
+async def test_a_half_written_answer_survives_the_next_call(console: Console) -> None:
+    page = await console.log_in(await console.window())
+    await console.call("442079460200", call_id="c0", user="999")
+    ticket_id = await console.ctx.pool.fetchval("SELECT id FROM tickets")
+    await page.goto(f"{console.url}/tickets/{ticket_id}")
+    await console.ready(page)
+    await page.fill("#body", "Half a sentence")
+    await console.call("442079460300", call_id="c1", user="101")
+    await expect(page.locator(".pop")).to_be_visible()
+    await page.locator("body").press("Escape")
+    await page.keyboard.press("Escape")
+    await page.locator("#body").blur()
+    await page.keyboard.press("a")
+    await page.wait_for_url("**/?contact=*")
+    await page.goto(f"{console.url}/tickets/{ticket_id}")
+    await expect(page.locator("#body")).to_have_value("Half a sentence")
+
+
+async def test_who_picks_up_needs_no_key(console: Console) -> None:
+    page = await console.log_in(await console.window())
+    await console.ready(page)
+    await console.call("442079460300", user="101")
+    await expect(page.locator(".pop")).to_be_visible()
+    await console.call("442079460300", event="answer", answeringNumber="101", user="Priya")
+    await expect(page.locator(".pop")).to_have_count(0)
+    await expect(page.locator(".desk-current")).to_contain_text("In conversation")
+    await expect(page.locator('#queue [aria-current="true"]')).to_be_visible()

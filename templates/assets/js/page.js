@@ -6,7 +6,7 @@ export function preparePage() {
   if (window.Idiomorph) {
     // A part that is fetched again never overwrites what the agent is typing.
     Idiomorph.defaults.ignoreActiveValue = true;
-    Idiomorph.defaults.callbacks.beforeNodeMorphed = (old) => !(old.nodeType === 1 && old.matches("[data-dirty], [data-keep]:not(:empty), details[open] > summary"));
+    Idiomorph.defaults.callbacks.beforeNodeMorphed = (old) => !(old.nodeType === 1 && old.matches("[data-dirty], [data-keep]:not(:empty)"));
     Idiomorph.defaults.callbacks.beforeAttributeUpdated = (name, node) => !(name === "open" && node.matches("details, dialog"));
   }
   document.addEventListener("input", (event) => {
@@ -16,10 +16,17 @@ export function preparePage() {
     const form = detail.requestConfig?.elt?.closest?.("form");
     if (form && detail.requestConfig.verb !== "get" && detail.xhr.status < 400) {
       for (const field of form.querySelectorAll("[data-dirty]")) delete field.dataset.dirty;
+      for (const field of form.querySelectorAll("[data-draft]")) sessionStorage.removeItem(draftKey(field));
       form.reset();
     }
   });
   document.body.addEventListener("htmx:afterSwap", fadeNotices);
+  document.body.addEventListener("htmx:configRequest", ({ detail }) => {
+    // The list marks the contact that the desk shows.
+    const contact = document.getElementById("work")?.dataset.contact;
+    if (detail.path === "/desk/queue" && contact) detail.parameters.set("contact", contact);
+  });
+  prepareDrafts();
   document.body.addEventListener("htmx:sendError", ({ detail }) => failed(detail, say("request_failed")));
   document.body.addEventListener("htmx:timeout", ({ detail }) => failed(detail, say("request_failed")));
   document.body.addEventListener("htmx:responseError", ({ detail }) => failed(detail, say("request_refused")));
@@ -32,6 +39,25 @@ export function preparePage() {
   prepareQuickSearch();
   fadeNotices();
   setInterval(count, 1000);
+}
+
+const draftKey = (field) => `ringpost.draft:${new URL(field.form.action).pathname}:${field.name}`;
+
+// A call may lead away from a half-written answer: it is there when the agent comes back.
+function prepareDrafts() {
+  const restore = () => {
+    for (const field of document.querySelectorAll("textarea[data-draft]")) {
+      const kept = sessionStorage.getItem(draftKey(field));
+      if (kept && !field.value) { field.value = kept; field.dataset.dirty = ""; }
+    }
+  };
+  document.addEventListener("input", (event) => {
+    if (!event.target.matches("textarea[data-draft]")) return;
+    if (event.target.value) sessionStorage.setItem(draftKey(event.target), event.target.value);
+    else sessionStorage.removeItem(draftKey(event.target));
+  });
+  document.body.addEventListener("htmx:afterSwap", restore);
+  restore();
 }
 
 export function addNotice(text, action = null) {
