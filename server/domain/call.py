@@ -147,14 +147,19 @@ class Call:
         return any((leg.answered_at or 0.0) >= (self.transferred_at or 0.0) for leg in answered)
 
 
-def apply_event(call: Call, event: CallEvent, received_at: datetime) -> Call:
-    """Join one event into the call. ``received_at`` stands in where the provider gives no time."""
+def apply_event(
+    call: Call, event: CallEvent, received_at: datetime, agent_refs: tuple[str, ...] | None = None
+) -> Call:
+    """Join one event into the call. ``received_at`` stands in where the provider gives no time.
+
+    ``agent_refs`` stand in for the event's own: one name for each agent, where they were looked up.
+    """
+    refs = event.agent_refs if agent_refs is None else agent_refs
     at = (event.occurred_at or received_at).timestamp()
     kind = event.type
     forwarded = kind is EventType.TRANSFERRED and event.cause == "forwarded"
-    call = replace(
-        call, legs={**call.legs, event.leg_key: _join_leg(call.legs.get(event.leg_key), event, at)}
-    )
+    leg = _join_leg(call.legs.get(event.leg_key), event, refs, at)
+    call = replace(call, legs={**call.legs, event.leg_key: leg})
     if kind is EventType.MISSED:
         call = replace(
             call,
@@ -166,7 +171,7 @@ def apply_event(call: Call, event: CallEvent, received_at: datetime) -> Call:
     elif forwarded:
         call = replace(call, forwarded=True)
     elif kind is EventType.TRANSFERRED:
-        target = event.agent_refs[0] if event.agent_refs else ""
+        target = refs[0] if refs else ""
         latest = max((call.transferred_at or 0.0, call.transferred_to or ""), (at, target))
         call = replace(call, transferred_at=latest[0], transferred_to=latest[1] or None)
     if event.recording_url:
@@ -174,9 +179,9 @@ def apply_event(call: Call, event: CallEvent, received_at: datetime) -> Call:
     return call
 
 
-def _join_leg(old: Leg | None, event: CallEvent, at: float) -> Leg:
+def _join_leg(old: Leg | None, event: CallEvent, refs: tuple[str, ...], at: float) -> Leg:
     kind = event.type
-    agent = event.agent_refs[0] if len(event.agent_refs) == 1 and kind is not EventType.TRANSFERRED else None
+    agent = refs[0] if len(refs) == 1 and kind is not EventType.TRANSFERRED else None
     answered = kind is EventType.ANSWERED
     # A provider that ends this call and goes on with another one ("forwarded") ends it, but nobody missed it.
     ended = (

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
-from dataclasses import replace
+from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from typing import Any
 
@@ -12,7 +12,7 @@ import orjson
 
 from server.domain.call import Call, CallState, apply_event, load_call
 from server.domain.directory import Agent, Directory, Queue
-from server.domain.event import CallEvent, Direction, EventType
+from server.domain.event import Direction, EventType
 from server.domain.identity import CallerKind, format_phone
 from server.domain.matching import decide_match
 from server.domain.names import search_key
@@ -22,12 +22,13 @@ from server.domain.view import warnings_of
 from server.push.hub import Pop
 from server.services.call_contact import Contact, Found, decide_continued, evidence_of, provisional
 from server.services.call_item import CallItem, IntakeRules, caller_words
-from server.services.call_rows import changed_row, contact_frame, new_row
+from server.services.call_rows import changed_row, contact_frame, identity_row, new_row
 from server.services.pop_payload import customer_of_found, payload_of_contact, pop_payload, recent_of
 from server.store import intake as store
 from server.store.pool import Connection
 
 GROUP_MAX = 500  # agents rung at once
+ROUTED = (EventType.RINGING, EventType.QUEUED)
 ENDED = (CallState.ENDED, CallState.MISSED, CallState.VOICEMAIL)
 
 
@@ -35,7 +36,7 @@ class CallBatch:
     """The work of one transaction."""
 
     def __init__(self, items: list[CallItem], directory: Directory, rules: IntakeRules) -> None:
-        self.items = items
+        self.works = [_work(item, directory) for item in items]
         self.directory = directory
         self.rules = rules
         self.contacts: dict[tuple[str, str], Contact] = {}
@@ -52,51 +53,58 @@ class CallBatch:
         self._opened: dict[int, dict[str, Any]] = {}  # customer -> ticket opened in this batch
         self._born: dict[str, dict[str, Any]] = {}  # number -> customer made in this batch
         self._duplicates: list[bool] = []
+        self.identity: dict[tuple[str, str], _Work] = {}
+        self.identified: list[Contact] = []
+        self.spare: Iterator[int] = iter(())
 
     def lock_keys(self) -> list[int]:
         keys = []
-        for item in self.items:
-            keys.append(store.lock_key(item.source, item.event.call_key))
-            if item.peer.e164:
-                keys.append(store.lock_key("tel", item.peer.e164))
-            queue = self._queue_of(item)
-            if queue is not None and self._needs_routing(item):
-                keys.append(store.lock_key("queue", str(queue.id)))
+        for work in self.works:
+            keys.append(store.lock_key(work.item.source, work.item.event.call_key))
+            if work.e164:
+                keys.append(store.lock_key("tel", work.e164))
+            if work.queue is not None and work.needs_routing:
+                keys.append(store.lock_key("queue", str(work.queue.id)))
         return keys
 
     async def work(self, connection: Connection) -> None:
-        items = self.items
+        works = self.works
         rows = await store.read_batch(
             connection,
-            [item.source for item in items],
-            [item.event.event_key for item in items],
-            [item.event.call_key for item in items],
-            [item.peer.e164 or "" for item in items],
-            [item.raw for item in items],
-            [item.received_at for item in items],
+            [work.item.source for work in works],
+            [work.item.event.event_key for work in works],
+            [work.item.event.call_key for work in works],
+            [work.e164 or "" for work in works],
+            [work.item.raw for work in works],
+            [work.item.received_at for work in works],
         )
-        by_index = sorted(rows, key=lambda row: int(row["i"]))
-        self.fresh = set(by_index[0]["fresh"] or ())
-        founds: list[list[Found]] = [orjson.loads(row["found"]) if row["found"] else [] for row in by_index]
-        wanted = sum(
-            1 for row, found in zip(by_index, founds, strict=True) if row["contact_id"] is None and not found
-        )
-        spare = iter(await store.next_ids(connection, wanted) if wanted else [])
-        await self._find_free(connection, founds)
-        for row, item, found in zip(by_index, items, founds, strict=True):
-            self._take(row, item, found, spare)
+        for row in rows:
+            work = works[row["i"]]
+            work.row = row
+            if row["found"]:
+                work.found = orjson.loads(row["found"])
+            if row["fresh"]:
+                self.fresh.update(row["fresh"])
+            # Who calls is asked of the event that says it, whichever of a call's events came first.
+            if work.e164:
+                self.identity.setdefault((work.item.source, work.item.event.call_key), work)
+        wanted = sum(1 for work in works if work.e164 and not work.found)
+        self.spare = iter(await store.next_ids(connection, wanted) if wanted else [])
+        await self._find_free(connection)
+        for work in works:
+            self._take(work)
         await self._write(connection)
 
-    async def _find_free(self, connection: Connection, founds: list[list[Found]]) -> None:
+    async def _find_free(self, connection: Connection) -> None:
         """Who is free in the queues that need routing; the customers' own agents among them."""
         queues: set[int] = set()
         wanted: set[int] = set()
         limit = 0
-        for item, found in zip(self.items, founds, strict=True):
-            if self._needs_routing(item) and (queue := self._queue_of(item)) is not None:
-                queues.add(queue.id)
-                limit += GROUP_MAX if item.ring_group else 1
-                for row in found:
+        for work in self.works:
+            if work.needs_routing and work.queue is not None:
+                queues.add(work.queue.id)
+                limit += GROUP_MAX if work.item.ring_group else 1
+                for row in work.found:
                     wanted.update(filter(None, (row["owner_agent_id"], _last_agent(row))))
         if not queues:
             return
@@ -106,9 +114,10 @@ class CallBatch:
 
     # -- one event -------------------------------------------------------------------------------
 
-    def _take(self, row: asyncpg.Record, item: CallItem, found: list[Found], spare: Iterator[int]) -> None:
+    def _take(self, work: _Work) -> None:
+        item = work.item
         key = f"{item.source}\x1f{item.event.event_key}"
-        contact = self._contact(row, item, found, spare)
+        contact = self._contact(work)
         duplicate = key not in self.fresh
         self._duplicates.append(duplicate)
         if duplicate:
@@ -116,16 +125,11 @@ class CallBatch:
         self.fresh.discard(key)  # the same key twice in one batch is a duplicate too
         before = CallState(contact.state) if contact.state else None
         rang = contact.agent_id
-        named = self._named(item.event)
-        event = (
-            replace(item.event, agent_refs=tuple(f"agent:{agent.id}" for agent in named))
-            if named
-            else item.event
-        )
-        contact.call = apply_event(contact.call, event, item.received_at)
+        refs = tuple([f"agent:{agent.id}" for agent in work.named]) if work.named else None
+        contact.call = apply_event(contact.call, item.event, item.received_at, refs)
         contact.state = contact.call.state.value
         contact.changed = True
-        self._follow_agents(contact, item, named, before)
+        self._follow_agents(contact, work, before)
         ended = contact.call.ended_at is not None
         if rang is not None and (rang != contact.agent_id or (ended and not contact.ended_before)):
             self.freed.add(rang)
@@ -133,9 +137,9 @@ class CallBatch:
             self.busy[contact.agent_id] = contact.id
         contact.ended_before = ended
 
-    def _contact(
-        self, row: asyncpg.Record, item: CallItem, found: list[Found], spare: Iterator[int]
-    ) -> Contact:
+    def _contact(self, work: _Work) -> Contact:
+        item, row = work.item, work.row
+        assert row is not None
         key = (item.source, item.event.call_key)
         contact = self.contacts.get(key)
         if contact is not None:
@@ -159,32 +163,39 @@ class CallBatch:
                 ended_before=call.ended_at is not None,
                 row=row,
             )
+            if key in self.identity and row["customer_id"] is None and row["ani"] is None and item.inbound:
+                self._identify_late(contact, self.identity[key])
         else:
             contact = Contact(
                 id=row["new_contact_id"],
                 is_new=True,
                 call=Call(item.event.call_key),
                 source=item.source,
-                item=item,
+                item=self.identity.get(key, work).item,
             )
-            self._match(contact, item, found, spare)
-            self._ticket(contact, item, row["new_ticket_id"])
+            self._match(contact, self.identity.get(key, work))
+            self._ticket(contact, work, row["new_ticket_id"])
         if contact.queue_id is None and item.direction is not Direction.OUTBOUND:
-            queue = self._queue_of(item)
-            contact.queue_id = queue.id if queue is not None else None
+            contact.queue_id = work.queue.id if work.queue is not None else None
         self.contacts[key] = contact
         return contact
 
-    def _match(self, contact: Contact, item: CallItem, found: list[Found], spare: Iterator[int]) -> None:
-        e164 = item.peer.e164
-        contact.found = found
+    def _identify_late(self, contact: Contact, work: _Work) -> None:
+        """The event that says who calls came after others of its call."""
+        contact.item = work.item
+        self._match(contact, work)
+        if contact.customer_id is not None or contact.candidates:
+            self.identified.append(contact)
+
+    def _match(self, contact: Contact, work: _Work) -> None:
+        item, e164 = work.item, work.e164
+        contact.found = work.found
         if not contact.found:
-            # Read by the database or not: an id may have been set aside for a provisional customer.
-            new_id = next(spare)
-            if e164 is None or item.direction is not Direction.INBOUND:
+            if e164 is None or not item.inbound:
                 return
             born = self._born.get(e164)
             if born is None:
+                new_id = next(self.spare)
                 name = item.event.display_name or item.ani.display_name or format_phone(e164, item.country)
                 born = provisional(new_id, name, e164, item.received_at)
                 self._born[e164] = born
@@ -192,8 +203,9 @@ class CallBatch:
             contact.found = [born]
         contact.settle(decide_match([evidence_of(row) for row in contact.found]))
 
-    def _ticket(self, contact: Contact, item: CallItem, new_ticket_id: int) -> None:
+    def _ticket(self, contact: Contact, work: _Work, new_ticket_id: int) -> None:
         """Continue the open ticket of this customer within the window, or open one (inbound only)."""
+        item, queue = contact.item, work.queue
         customer = customer_of_found(contact.found, contact.customer_id)
         if customer is not None:
             going_on = self._opened.get(customer["id"]) or decide_continued(
@@ -205,7 +217,6 @@ class CallBatch:
                 return
         if item.direction is not Direction.INBOUND:
             return
-        queue = self._queue_of(item)
         who = customer["name"] if customer is not None else caller_words(item, self.rules.language)
         subject = f"来电：{who}" if self.rules.language == "zh_CN" else f"Call from {who}"
         now = item.received_at
@@ -228,16 +239,10 @@ class CallBatch:
 
     # -- whom ------------------------------------------------------------------------------------
 
-    def _named(self, event: CallEvent) -> list[Agent]:
-        """The agents that the event names: several names of one agent are one agent."""
-        found = (self.directory.find_agent(ref) for ref in event.agent_refs)
-        return list({agent.id: agent for agent in found if agent is not None}.values())
-
-    def _follow_agents(
-        self, contact: Contact, item: CallItem, named: list[Agent], before: CallState | None
-    ) -> None:
+    def _follow_agents(self, contact: Contact, work: _Work, before: CallState | None) -> None:
         """Set the contact's agent, and pop those whom this event is about and who were not popped yet."""
-        event, directory = item.event, self.directory
+        item, named, directory = work.item, work.named, self.directory
+        event = item.event
         talking = directory.find_agent(contact.call.agent_ref) if contact.call.agent_ref else None
         if talking is not None:
             contact.agent_id = talking.id
@@ -251,9 +256,9 @@ class CallBatch:
         elif event.type in (EventType.RINGING, EventType.DIALING) and named:
             reason = "transferred" if before is CallState.TRANSFERRED else "ringing"
             self._pop(contact, item, named, reason)
-            if state is CallState.RINGING and len(named) == 1 and item.direction is Direction.INBOUND:
+            if state is CallState.RINGING and len(named) == 1:
                 contact.agent_id = named[0].id
-        elif self._needs_routing(item) and state is CallState.RINGING and not contact.rung:
+        elif work.needs_routing and state is CallState.RINGING and not contact.rung:
             self._route(contact, item)
 
     def _route(self, contact: Contact, item: CallItem) -> None:
@@ -320,7 +325,8 @@ class CallBatch:
         old = [contact for contact in changed if not contact.is_new]
         if self.customers:
             await store.insert_provisional(connection, self.customers)
-        live = {contact.id for contact in changed}
+        # A call that rang and ended within one batch has nothing to pop.
+        live = {contact.id for contact in changed if not contact.ended_before}
         pops = [pop for pop in self.pops if pop[1] in live]
         late = [pop for pop in pops if not pop[3]]
         ready = [pop for pop in pops if pop[3]]
@@ -330,10 +336,12 @@ class CallBatch:
             await store.update_contacts(connection, [changed_row(contact) for contact in old])
             if self.busy and not new:
                 await store.mark_busy(connection, self.busy)
+        if self.identified:
+            await store.identify_contacts(connection, [identity_row(contact) for contact in self.identified])
         if late:
             await self._write_late(connection, late)
         if self.touched:
-            await store.touch_tickets(connection, self.touched, self.items[0].received_at)
+            await store.touch_tickets(connection, self.touched, self.works[0].item.received_at)
         if self.freed:
             await store.release(connection, self.freed, datetime.now(UTC))
 
@@ -342,7 +350,7 @@ class CallBatch:
         ready = []
         for agent_id, contact_id, reason, _ in late:
             payload = await payload_of_contact(
-                connection, contact_id, reason, self.directory, self.items[0].received_at
+                connection, contact_id, reason, self.directory, self.works[0].item.received_at
             )
             ready.append((agent_id, contact_id, reason, payload))
         self._keep(await store.insert_pops(connection, ready), ready)
@@ -360,8 +368,8 @@ class CallBatch:
 
     def outcomes(self) -> list[CallOutcome]:
         found = []
-        for item, duplicate in zip(self.items, self._duplicates, strict=True):
-            contact = self.contacts[(item.source, item.event.call_key)]
+        for work, duplicate in zip(self.works, self._duplicates, strict=True):
+            contact = self.contacts[(work.item.source, work.item.event.call_key)]
             wanted = [contact.agent_id] if contact.agent_id is not None else contact.rung
             agents = tuple(
                 RungAgent(agent.id, agent.name, agent.email, agent.extension)
@@ -372,21 +380,35 @@ class CallBatch:
             found.append(CallOutcome(contact.id, contact.state, queue, agents, duplicate))
         return found
 
-    # -- small questions -------------------------------------------------------------------------
 
-    def _queue_of(self, item: CallItem) -> Queue | None:
-        dnis = [number for number in (item.dnis.e164, item.dnis.raw) if number]
-        return self.directory.find_queue(ref=item.event.queue_ref, dnis=dnis, fallback=item.fallback_queue)
+@dataclass(slots=True)
+class _Work:
+    """An item with what is asked of it more than once."""
 
-    def _needs_routing(self, item: CallItem) -> bool:
-        """An inbound call that rings or waits, and whose event names no agent that we know."""
-        event = item.event
-        return (
-            item.direction is Direction.INBOUND
-            and event.type in (EventType.RINGING, EventType.QUEUED)
-            and event.parent_leg_key is None
-            and not any(self.directory.find_agent(ref) for ref in event.agent_refs)
-        )
+    item: CallItem
+    e164: str | None
+    named: list[Agent]
+    queue: Queue | None
+    needs_routing: bool
+    row: asyncpg.Record | None = None
+    found: list[Found] = field(default_factory=list)
+
+
+def _work(item: CallItem, directory: Directory) -> _Work:
+    """The queue, and the agents that the event names: several names of one agent are one agent.
+
+    Routing is needed for an inbound call that rings or waits and whose event names no known agent.
+    """
+    event = item.event
+    named: list[Agent] = []
+    for ref in event.agent_refs:
+        agent = directory.find_agent(ref)
+        if agent is not None and agent not in named:
+            named.append(agent)
+    dnis = [number for number in (item.dnis.e164, item.dnis.raw) if number]
+    queue = directory.find_queue(ref=event.queue_ref, dnis=dnis, fallback=item.fallback_queue)
+    needs_routing = not named and item.inbound and event.type in ROUTED and event.parent_leg_key is None
+    return _Work(item, item.peer.e164, named, queue, needs_routing)
 
 
 def _last_agent(customer: Found) -> int | None:

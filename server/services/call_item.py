@@ -38,6 +38,10 @@ class CallItem:
         return self.event.direction or Direction.INBOUND
 
     @property
+    def inbound(self) -> bool:
+        return self.direction is Direction.INBOUND
+
+    @property
     def peer(self) -> CallerIdentity:
         return self.dnis if self.direction is Direction.OUTBOUND else self.ani
 

@@ -65,5 +65,17 @@ def changed_row(contact: Contact) -> tuple[Any, ...]:
     )  # fmt: skip
 
 
+def identity_row(contact: Contact) -> tuple[Any, ...]:
+    """The columns of ``identify_contacts``, in its order."""
+    return (
+        contact.id,
+        contact.customer_id,
+        contact.match,
+        orjson.dumps(contact.candidates).decode(),
+        contact.item.ani.raw,
+        contact.ticket_id,
+    )
+
+
 def _array(ids: Sequence[int]) -> str:
     return "{" + ",".join(map(str, ids)) + "}"

@@ -119,6 +119,11 @@ async def update_contacts(connection: Connection, contacts: Sequence[tuple[Any, 
     await connection.execute(SQL.update_contacts, *columns(contacts, 14))
 
 
+async def identify_contacts(connection: Connection, rows: Sequence[tuple[Any, ...]]) -> None:
+    """Rows (id, customer_id, match, candidates, ani_raw, ticket_id)."""
+    await connection.execute(SQL.identify_contacts, *columns(sorted(rows), 6))
+
+
 async def touch_tickets(connection: Connection, ids: Iterable[int], at: datetime) -> None:
     await connection.execute(SQL.touch_tickets, sorted(set(ids)), at)
 

@@ -18,7 +18,7 @@ SELECT incoming.i,
        c.direction, c.ani, c.dnis, c.match, c.continued, c.started_at, c.display_name, c.withheld, c.candidates,
        CASE WHEN c.id IS NULL THEN nextval('object_id') END AS new_contact_id,
        CASE WHEN c.id IS NULL THEN nextval('ticket_id') END AS new_ticket_id,
-       CASE WHEN c.id IS NULL AND incoming.phone <> '' THEN (
+       CASE WHEN (c.id IS NULL OR (c.customer_id IS NULL AND c.ani IS NULL)) AND incoming.phone <> '' THEN (
            SELECT json_agg(found)
            FROM (
                SELECT k.id, k.number, k.kind, k.name, k.company, k.language, k.time_zone, k.tier, k.blocked,
@@ -138,6 +138,19 @@ FROM unnest($1::bigint[], $2::text[], $3::bigint[], $4::text[], $5::bigint[], $6
     AS n (id, state, agent_id, rung, queue_id, legs, direction, ani, dnis, started_at, answered_at, ended_at,
           hangup_cause, recording_url)
 WHERE c.id = n.id AND c.id = ANY ($1::bigint[])
+
+-- name: identify_contacts
+-- Who called was said late: the contact and its ticket get the customer, unless an agent was faster.
+WITH n AS (
+    SELECT * FROM unnest($1::bigint[], $2::bigint[], $3::text[], $4::text[], $5::text[], $6::bigint[])
+        AS n (id, customer_id, match, candidates, ani_raw, ticket_id)
+), t AS (
+    UPDATE tickets t SET customer_id = n.customer_id, version = t.version + 1
+    FROM n WHERE t.id = n.ticket_id AND t.id = ANY ($6::bigint[]) AND t.customer_id IS NULL
+)
+UPDATE contacts c
+SET customer_id = n.customer_id, match = n.match, candidates = n.candidates::json, ani_raw = n.ani_raw
+FROM n WHERE c.id = n.id AND c.id = ANY ($1::bigint[]) AND c.customer_id IS NULL
 
 -- name: touch_tickets
 -- A further contact: the ticket moves up, and one that waited for the customer is open again.

@@ -182,3 +182,16 @@ async def test_refusals(ringpost: Ringpost) -> None:
     assert [bytes(row["raw"]) for row in kept][:1] == [b"{nonsense"] and len(kept) == 2
     old = await ringpost.cti(event="newCall", callId="o", from_="447700900800", secret="the-old-one")
     assert old.status == 200
+
+
+async def test_who_calls_may_be_said_after_the_rest(ringpost: Ringpost) -> None:
+    """An answer without a number first, then the ringing event that has it: the customer is known."""
+    await ringpost.add_agent("priya", extension="101")
+    await ringpost.add_agent("boss", queue=None, role="administrator")
+    who = await customer(ringpost, "+447700900850")
+    await ringpost.cti(event="answer", callId="l1", answeringNumber="101")
+    await ringpost.cti(event="newCall", callId="l1", from_="447700900850", user="101")
+    contact = (await ringpost.api("GET", "/contacts", "priya"))["items"][0]
+    assert (contact["state"], contact["ani"], contact["customer_id"]) == ("answered", "+447700900850", who)
+    ticket = await ringpost.api("GET", f"/tickets/{contact['ticket_id']}", "priya")
+    assert ticket["customer_id"] == who
