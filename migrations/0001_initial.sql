@@ -38,9 +38,11 @@ CREATE TABLE presence (
     reason text NOT NULL DEFAULT '',
     since timestamptz NOT NULL DEFAULT now(),
     idle_since timestamptz NOT NULL DEFAULT now(),
+    given_at timestamptz NOT NULL DEFAULT now(), -- when a mail or a form was last given to them
     call_id bigint -- a call of theirs that has no end yet: busy. Derived from contacts, kept for routing
 ) WITH (fillfactor = 50);
 CREATE INDEX presence_free ON presence (idle_since, agent_id) WHERE state = 'available' AND call_id IS NULL;
+CREATE INDEX presence_given ON presence (given_at, agent_id) WHERE state = 'available';
 
 CREATE TABLE queues (
     unit_id smallint NOT NULL DEFAULT 1 REFERENCES units,

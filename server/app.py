@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import gc
 import signal
 from collections.abc import Awaitable, Callable, Iterable
 from dataclasses import dataclass
@@ -103,7 +104,7 @@ async def start(
 ) -> Running:
     """Start every part; ``stack`` stops them in the reverse order."""
     dsn = await open_database(settings, stack, progress, server=True)
-    pool = await open_pool(dsn, min_size=2, max_size=settings.database.pool_size)
+    pool = await open_pool(dsn, min_size=2, max_size=settings.database.pool_size, reset=False)
     stack.push_async_callback(_close_pool, pool)
     # Writers have connections of their own: their plans are index look-ups, whatever the statistics say.
     writers = await open_pool(
@@ -209,6 +210,10 @@ async def start(
     site = web.TCPSite(runner, server.host, server.http_port, backlog=1024)
     await site.start()
     addresses["http_port"] = int(runner.addresses[0][1])
+    # What is here now stays: the collector need not look at it again, nor at every burst of events.
+    gc.collect()
+    gc.freeze()
+    gc.set_threshold(20_000, 20, 50)
     return Running(ctx, dsn)
 
 

@@ -7,9 +7,9 @@ from dataclasses import dataclass
 from typing import Any
 from urllib.parse import urlsplit
 
+from server.domain.outcome import CallOutcome
 from server.domain.permission import Actor
 from server.intake.batcher import Batcher
-from server.domain.outcome import CallOutcome
 from server.push.hub import Hub
 from server.services.directory import DirectoryKeeper
 from server.services.presence import Presence

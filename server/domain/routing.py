@@ -9,11 +9,13 @@ from datetime import datetime
 
 @dataclass(frozen=True, slots=True)
 class FreeAgent:
-    """An agent of a queue who may be offered a contact. ``load``: open tickets held."""
+    """An agent of a queue who may be offered a contact.
+
+    ``idle_since``: the end of the last call, for a call; the last one given, for a mail or a form.
+    """
 
     agent_id: int
     idle_since: datetime
-    load: int = 0
 
 
 def decide_agent(
@@ -26,7 +28,7 @@ def decide_agent(
 ) -> int | None:
     """The customer's last agent, else the owner, else the longest idle; None when nobody is free.
 
-    ``free`` are those who are not on a call, for a voice contact; a mail goes to the one who holds fewest.
+    ``free`` are those who are not on a call, for a voice contact.
     ``taken`` are those already chosen in this batch.
     """
     usable = [agent for agent in free if not (voice and agent.agent_id in taken)]
@@ -34,10 +36,7 @@ def decide_agent(
     for wanted in (last_agent_id, owner_agent_id):
         if wanted is not None and wanted in by_id:
             return wanted
-    if voice:
-        best = min(usable, key=lambda agent: (agent.idle_since, agent.agent_id), default=None)
-    else:
-        best = min(usable, key=lambda agent: (agent.load, agent.idle_since, agent.agent_id), default=None)
+    best = min(usable, key=lambda agent: (agent.idle_since, agent.agent_id), default=None)
     return best.agent_id if best is not None else None
 
 

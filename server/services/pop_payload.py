@@ -67,9 +67,8 @@ def pop_payload(
 ) -> str:
     """The frame as JSON text, without its id: that is known once the row is written."""
     contact["candidates"] = list(candidates)
-    shown = ticket_brief(ticket, directory.queue_name(ticket["queue_id"])) if ticket is not None else None
-    if shown is not None:
-        shown["continued"] = continued
+    briefs = {row["id"]: ticket_brief(row, directory.queue_name(row["queue_id"])) for row in tickets}
+    shown = briefs[ticket["id"]] | {"continued": continued} if ticket is not None else None
     return orjson.dumps(
         {
             "reason": reason,
@@ -78,11 +77,7 @@ def pop_payload(
             "customer": customer_view(customer) if customer is not None else None,
             "candidates": list(candidates),
             "ticket": shown,
-            "open_tickets": [
-                ticket_brief(row, directory.queue_name(row["queue_id"]))
-                for row in tickets
-                if row["status"] in ("open", "waiting")
-            ],
+            "open_tickets": [briefs[row["id"]] for row in tickets if row["status"] in ("open", "waiting")],
             "recent": list(recent),
             "warnings": list(warnings),
             "created_at": time_text(now),

@@ -11,7 +11,7 @@ import json
 import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
-from datetime import datetime
+from datetime import UTC, datetime
 from typing import Any
 
 import asyncpg
@@ -119,10 +119,13 @@ class TouchIntake:
         touches = [_of_mail(item) if isinstance(item, MailItem) else _of_form(item) for item in items]
         pops: list[Pop] = []
         hints: set[tuple[str, int, int]] = set()
+        given: dict[int, datetime] = {}  # agent -> when one of this batch was given to them
         async with transaction_errors(), self._pool.acquire() as connection:
             try:
                 await intake_store.begin_locked(connection, _lock_keys(touches))
-                outcomes = [await self._take(connection, touch, pops, hints) for touch in touches]
+                outcomes = [await self._take(connection, touch, pops, hints, given) for touch in touches]
+                if given:
+                    await intake_store.touch_given(connection, given, max(given.values()))
                 await connection.execute("COMMIT")
             except BaseException:
                 if not connection.is_closed():
@@ -136,7 +139,12 @@ class TouchIntake:
         return outcomes
 
     async def _take(
-        self, connection: Connection, touch: _Touch, pops: list[Pop], hints: set[tuple[str, int, int]]
+        self,
+        connection: Connection,
+        touch: _Touch,
+        pops: list[Pop],
+        hints: set[tuple[str, int, int]],
+        given: dict[int, datetime],
     ) -> TouchOutcome:
         row = await store.read_touch(
             connection,
@@ -156,7 +164,9 @@ class TouchIntake:
         ticket, trust = await self._answered_ticket(connection, touch, row["thread_ticket_id"])
         word, candidates, customer = await self._match(connection, touch, row, ticket)
         queue = self._queue(touch, ticket)
-        agent_id = await self._agent(connection, queue, ticket, customer)
+        agent_id = await self._agent(connection, queue, ticket, customer, given)
+        if agent_id is not None:
+            given[agent_id] = datetime.now(UTC)
         ticket_id = ticket["id"] if ticket is not None else await store.next_ticket_id(connection)
         is_new = ticket is None
         customer_id = customer["id"] if customer is not None else None
@@ -276,22 +286,19 @@ class TouchIntake:
         queue: Queue | None,
         ticket: asyncpg.Record | None,
         customer: dict[str, Any] | None,
+        given: dict[int, datetime],
     ) -> int | None:
         """The ticket's own agent, else the one that routing picks; None: it waits in the queue."""
         if ticket is not None and ticket["assignee_agent_id"] is not None:
             return int(ticket["assignee_agent_id"])
         if queue is None:
             return None
-        free = [
-            FreeAgent(row["agent_id"], row["idle_since"], row["load"])
-            for row in await intake_store.fetch_present_agents(connection, queue.id)
-        ]
-        return decide_agent(
-            free,
-            voice=False,
-            last_agent_id=(customer or {}).get("last_agent_id"),
-            owner_agent_id=(customer or {}).get("owner_agent_id"),
-        )
+        last, owner = (customer or {}).get("last_agent_id"), (customer or {}).get("owner_agent_id")
+        wanted = [agent_id for agent_id in (last, owner) if agent_id is not None]
+        # Of those who got one in this batch already, there may be as many as the batch is long.
+        rows = await intake_store.fetch_present_agents(connection, queue.id, wanted, len(given) + 1)
+        free = [FreeAgent(row["agent_id"], given.get(row["agent_id"], row["given_at"])) for row in rows]
+        return decide_agent(free, voice=False, last_agent_id=last, owner_agent_id=owner)
 
 
 def _lock_keys(touches: Sequence[_Touch]) -> list[int]:

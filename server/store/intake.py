@@ -77,9 +77,15 @@ async def fetch_free_agents(
     return await connection.fetch(SQL.fetch_free_agents, queue_ids, wanted, limit)
 
 
-async def fetch_present_agents(connection: Connection, queue_id: int) -> list[asyncpg.Record]:
-    """(agent_id, idle_since, load) of agents who may be given a mail or a form."""
-    return await connection.fetch(SQL.fetch_present_agents, queue_id)
+async def fetch_present_agents(
+    connection: Connection, queue_id: int, wanted: Sequence[int], limit: int
+) -> list[asyncpg.Record]:
+    """(agent_id, given_at) of agents who may be given a mail or a form, the ``wanted`` among them."""
+    return await connection.fetch(SQL.fetch_present_agents, queue_id, wanted, limit)
+
+
+async def touch_given(connection: Connection, agent_ids: Iterable[int], at: datetime) -> None:
+    await connection.execute(SQL.touch_given, sorted(set(agent_ids)), at)
 
 
 async def next_ids(connection: Connection, count: int) -> list[int]:

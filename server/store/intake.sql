@@ -74,14 +74,25 @@ FROM (
 JOIN queue_agents qa ON qa.agent_id = f.agent_id AND qa.queue_id = ANY ($1::bigint[])
 
 -- name: fetch_present_agents
--- Who may be given a mail or a form of the queue: on a call or not; load is how much they hold.
-SELECT qa.agent_id, p.idle_since,
-       (SELECT count(*) FROM (SELECT FROM tickets t
-                              WHERE t.assignee_agent_id = qa.agent_id AND t.status = 'open' LIMIT 100) x) AS load
-FROM queue_agents qa
-JOIN presence p ON p.agent_id = qa.agent_id AND p.state = 'available'
-JOIN agents a ON a.id = qa.agent_id AND a.disabled_at IS NULL
-WHERE qa.queue_id = $1
+-- Who may be given a mail or a form of the queue, on a call or not: whoever got none for longest first.
+SELECT f.agent_id, f.given_at
+FROM (
+    (SELECT p.agent_id, p.given_at FROM presence p
+     WHERE p.state = 'available'
+         AND EXISTS (SELECT FROM queue_agents x WHERE x.agent_id = p.agent_id AND x.queue_id = $1)
+     ORDER BY p.given_at, p.agent_id LIMIT $3)
+    UNION
+    SELECT p.agent_id, p.given_at FROM presence p
+    WHERE p.agent_id = ANY ($2::bigint[]) AND p.state = 'available'
+        AND EXISTS (SELECT FROM queue_agents x WHERE x.agent_id = p.agent_id AND x.queue_id = $1)
+) f
+
+-- name: touch_given
+WITH locked AS (
+    SELECT agent_id FROM presence WHERE agent_id = ANY ($1::bigint[]) ORDER BY agent_id FOR UPDATE
+)
+UPDATE presence p SET given_at = $2
+FROM locked WHERE p.agent_id = locked.agent_id AND p.agent_id = ANY ($1::bigint[])
 
 -- name: write_new
 -- Tickets, contacts, agents who are busy now, and pops of a batch; gives the pops' ids. Agents' rows are
