@@ -30,9 +30,10 @@ ORDER BY (c.agent_id = $1 AND c.state <> 'ringing') DESC NULLS LAST, c.id DESC
 LIMIT 6
 
 -- name: fetch_recent_own
+-- Among the newest pops only: what an agent had lately is there, whatever the table's age.
 SELECT c.id, c.channel, c.direction, c.state, c.ani, c.withheld, c.display_name, c.started_at, c.ended_at, c.ticket_id,
        k.name AS customer_name
-FROM pops p
+FROM (SELECT id, agent_id, contact_id, created_at FROM pops ORDER BY id DESC LIMIT 4000) p
 JOIN contacts c ON c.id = p.contact_id
 LEFT JOIN customers k ON k.id = c.customer_id
 WHERE p.agent_id = $1 AND p.created_at > $2
@@ -76,8 +77,7 @@ ORDER BY x.id DESC LIMIT 200
 -- Each agent with what the supervisor wants to know.
 SELECT a.id, a.name, a.role, a.extension, coalesce(p.state, 'offline') AS state, coalesce(p.reason, '') AS reason, p.since,
        c.id AS contact_id, c.state AS call_state, c.answered_at, c.started_at, c.ani, c.withheld, k.name AS customer_name,
-       (SELECT array_agg(qa.queue_id) FROM queue_agents qa WHERE qa.agent_id = a.id) AS queue_ids,
-       (SELECT count(*) FROM tickets t WHERE t.assignee_agent_id = a.id AND t.status = 'open') AS open_tickets
+       (SELECT array_agg(qa.queue_id) FROM queue_agents qa WHERE qa.agent_id = a.id) AS queue_ids
 FROM agents a
 LEFT JOIN presence p ON p.agent_id = a.id
 LEFT JOIN LATERAL (SELECT * FROM contacts x WHERE x.agent_id = a.id AND x.channel = 'call' AND x.ended_at IS NULL
