@@ -275,14 +275,13 @@ CREATE TABLE attachments (
 );
 CREATE INDEX attachments_message ON attachments (message_id);
 
--- A pop is a row, and the agent's until acknowledged. payload is the frame as it is sent.
+-- A pop is a row, and the agent's until acknowledged. Its frame is made from the contact when it is sent.
 CREATE TABLE pops (
     unit_id smallint NOT NULL DEFAULT 1,
     id bigint PRIMARY KEY DEFAULT nextval('object_id'),
     agent_id bigint NOT NULL,
     contact_id bigint NOT NULL,
     reason text NOT NULL,
-    payload text NOT NULL,
     created_at timestamptz NOT NULL DEFAULT now(),
     acked_at timestamptz
 ) WITH (fillfactor = 80);

@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
-from dataclasses import dataclass, field
+from collections.abc import Callable, Iterator, Sequence
 from datetime import UTC, datetime
 from typing import Any
 
@@ -11,7 +10,7 @@ import asyncpg
 import orjson
 
 from server.domain.call import Call, CallState, apply_event, load_call
-from server.domain.directory import Agent, Directory, Queue
+from server.domain.directory import Agent, Directory
 from server.domain.event import Direction, EventType
 from server.domain.identity import CallerKind, format_phone
 from server.domain.matching import decide_match
@@ -20,23 +19,36 @@ from server.domain.outcome import CallOutcome, RungAgent
 from server.domain.routing import FreeAgent, decide_agent, decide_group
 from server.domain.view import warnings_of
 from server.push.hub import Pop
-from server.services.call_contact import Contact, Found, decide_continued, evidence_of, provisional
+from server.services.call_contact import (
+    Contact,
+    ContactPop,
+    Found,
+    decide_continued,
+    evidence_of,
+    provisional,
+)
 from server.services.call_item import CallItem, IntakeRules, caller_words
 from server.services.call_rows import changed_row, contact_frame, identity_row, new_row
+from server.services.call_work import Work, work_of
 from server.services.pop_payload import customer_of_found, payload_of_contact, pop_payload, recent_of
 from server.store import intake as store
 from server.store.pool import Connection
 
 GROUP_MAX = 500  # agents rung at once
-ROUTED = (EventType.RINGING, EventType.QUEUED)
 ENDED = (CallState.ENDED, CallState.MISSED, CallState.VOICEMAIL)
 
 
 class CallBatch:
     """The work of one transaction."""
 
-    def __init__(self, items: list[CallItem], directory: Directory, rules: IntakeRules) -> None:
-        self.works = [_work(item, directory) for item in items]
+    def __init__(
+        self,
+        items: list[CallItem],
+        directory: Directory,
+        rules: IntakeRules,
+        is_connected: Callable[[int], bool],
+    ) -> None:
+        self.works = [work_of(item, directory) for item in items]
         self.directory = directory
         self.rules = rules
         self.contacts: dict[tuple[str, str], Contact] = {}
@@ -46,14 +58,14 @@ class CallBatch:
         self.touched: set[int] = set()
         self.freed: set[int] = set()
         self.busy: dict[int, int] = {}  # agent -> call
-        self.pops: list[tuple[int, int, str, str]] = []
-        self.stored_pops: list[Pop] = []
+        self.is_connected = is_connected
+        self.pops: list[ContactPop] = []
         self.free: dict[int, list[FreeAgent]] = {}
         self.taken: set[int] = set()
         self._opened: dict[int, dict[str, Any]] = {}  # customer -> ticket opened in this batch
         self._born: dict[str, dict[str, Any]] = {}  # number -> customer made in this batch
         self._duplicates: list[bool] = []
-        self.identity: dict[tuple[str, str], _Work] = {}
+        self.identity: dict[tuple[str, str], Work] = {}
         self.identified: list[Contact] = []
         self.spare: Iterator[int] = iter(())
 
@@ -114,7 +126,7 @@ class CallBatch:
 
     # -- one event -------------------------------------------------------------------------------
 
-    def _take(self, work: _Work) -> None:
+    def _take(self, work: Work) -> None:
         item = work.item
         key = f"{item.source}\x1f{item.event.event_key}"
         contact = self._contact(work)
@@ -137,7 +149,7 @@ class CallBatch:
             self.busy[contact.agent_id] = contact.id
         contact.ended_before = ended
 
-    def _contact(self, work: _Work) -> Contact:
+    def _contact(self, work: Work) -> Contact:
         item, row = work.item, work.row
         assert row is not None
         key = (item.source, item.event.call_key)
@@ -180,14 +192,14 @@ class CallBatch:
         self.contacts[key] = contact
         return contact
 
-    def _identify_late(self, contact: Contact, work: _Work) -> None:
+    def _identify_late(self, contact: Contact, work: Work) -> None:
         """The event that says who calls came after others of its call."""
         contact.item = work.item
         self._match(contact, work)
         if contact.customer_id is not None or contact.candidates:
             self.identified.append(contact)
 
-    def _match(self, contact: Contact, work: _Work) -> None:
+    def _match(self, contact: Contact, work: Work) -> None:
         item, e164 = work.item, work.e164
         contact.found = work.found
         if not contact.found:
@@ -203,7 +215,7 @@ class CallBatch:
             contact.found = [born]
         contact.settle(decide_match([evidence_of(row) for row in contact.found]))
 
-    def _ticket(self, contact: Contact, work: _Work, new_ticket_id: int) -> None:
+    def _ticket(self, contact: Contact, work: Work, new_ticket_id: int) -> None:
         """Continue the open ticket of this customer within the window, or open one (inbound only)."""
         item, queue = contact.item, work.queue
         customer = customer_of_found(contact.found, contact.customer_id)
@@ -239,7 +251,7 @@ class CallBatch:
 
     # -- whom ------------------------------------------------------------------------------------
 
-    def _follow_agents(self, contact: Contact, work: _Work, before: CallState | None) -> None:
+    def _follow_agents(self, contact: Contact, work: Work, before: CallState | None) -> None:
         """Set the contact's agent, and pop those whom this event is about and who were not popped yet."""
         item, named, directory = work.item, work.named, self.directory
         event = item.event
@@ -287,11 +299,7 @@ class CallBatch:
         if not new:
             return
         contact.rung.extend(agent.id for agent in new)
-        if contact.is_new:
-            payload = self._payload(contact, item, reason)
-            self.pops.extend((agent.id, contact.id, reason, payload) for agent in new)
-        else:
-            self.pops.extend((agent.id, contact.id, reason, "") for agent in new)
+        self.pops.extend(ContactPop(agent.id, contact, item, reason) for agent in new)
 
     def _payload(self, contact: Contact, item: CallItem, reason: str) -> str:
         customer = customer_of_found(contact.found, contact.customer_id)
@@ -326,12 +334,11 @@ class CallBatch:
         if self.customers:
             await store.insert_provisional(connection, self.customers)
         # A call that rang and ended within one batch has nothing to pop.
-        live = {contact.id for contact in changed if not contact.ended_before}
-        pops = [pop for pop in self.pops if pop[1] in live]
-        late = [pop for pop in pops if not pop[3]]
-        ready = [pop for pop in pops if pop[3]]
+        self.pops = [pop for pop in self.pops if not pop.contact.ended_before]
+        first = [pop.row for pop in self.pops if pop.contact.is_new]
+        late = [pop for pop in self.pops if not pop.contact.is_new]
         if new:
-            self._keep(await store.write_new(connection, self.tickets, new, ready, self.busy), ready)
+            self._number(await store.write_new(connection, self.tickets, new, first, self.busy))
         if old:
             await store.update_contacts(connection, [changed_row(contact) for contact in old])
             if self.busy and not new:
@@ -339,29 +346,32 @@ class CallBatch:
         if self.identified:
             await store.identify_contacts(connection, [identity_row(contact) for contact in self.identified])
         if late:
-            await self._write_late(connection, late)
+            self._number(await store.insert_pops(connection, [pop.row for pop in late]))
+            for pop in late:
+                if self.is_connected(pop.agent_id):
+                    # The call was here before: what the agent sees is read as it stands now.
+                    pop.payload = await payload_of_contact(
+                        connection, pop.contact.id, pop.reason, self.directory, pop.item.received_at
+                    )
         if self.touched:
             await store.touch_tickets(connection, self.touched, self.works[0].item.received_at)
         if self.freed:
             await store.release(connection, self.freed, datetime.now(UTC))
 
-    async def _write_late(self, connection: Connection, late: list[tuple[int, int, str, str]]) -> None:
-        """Pops of calls that were here before: what the agent sees is read as it stands now."""
-        ready = []
-        for agent_id, contact_id, reason, _ in late:
-            payload = await payload_of_contact(
-                connection, contact_id, reason, self.directory, self.works[0].item.received_at
-            )
-            ready.append((agent_id, contact_id, reason, payload))
-        self._keep(await store.insert_pops(connection, ready), ready)
-
-    def _keep(self, rows: Sequence[asyncpg.Record], pops: Sequence[tuple[int, int, str, str]]) -> None:
-        payloads = {(agent_id, contact_id): payload for agent_id, contact_id, _, payload in pops}
-        self.stored_pops.extend(
-            Pop(row["id"], row["agent_id"], payloads[(row["agent_id"], row["contact_id"])]) for row in rows
-        )
+    def _number(self, rows: Sequence[asyncpg.Record]) -> None:
+        ids = {(row["agent_id"], row["contact_id"]): row["id"] for row in rows}
+        for pop in self.pops:
+            pop.id = ids.get((pop.agent_id, pop.contact.id), pop.id)
 
     # -- answers ---------------------------------------------------------------------------------
+
+    def frames(self) -> list[Pop]:
+        """The pops for the sockets that are here. An agent who is not gets them on connecting."""
+        return [
+            Pop(pop.id, pop.agent_id, pop.payload or self._payload(pop.contact, pop.item, pop.reason))
+            for pop in self.pops
+            if self.is_connected(pop.agent_id)
+        ]
 
     def changed(self) -> list[Contact]:
         return [contact for contact in self.contacts.values() if contact.changed and not contact.is_new]
@@ -379,36 +389,6 @@ class CallBatch:
             queue = self.directory.queue_name(contact.queue_id)
             found.append(CallOutcome(contact.id, contact.state, queue, agents, duplicate))
         return found
-
-
-@dataclass(slots=True)
-class _Work:
-    """An item with what is asked of it more than once."""
-
-    item: CallItem
-    e164: str | None
-    named: list[Agent]
-    queue: Queue | None
-    needs_routing: bool
-    row: asyncpg.Record | None = None
-    found: list[Found] = field(default_factory=list)
-
-
-def _work(item: CallItem, directory: Directory) -> _Work:
-    """The queue, and the agents that the event names: several names of one agent are one agent.
-
-    Routing is needed for an inbound call that rings or waits and whose event names no known agent.
-    """
-    event = item.event
-    named: list[Agent] = []
-    for ref in event.agent_refs:
-        agent = directory.find_agent(ref)
-        if agent is not None and agent not in named:
-            named.append(agent)
-    dnis = [number for number in (item.dnis.e164, item.dnis.raw) if number]
-    queue = directory.find_queue(ref=event.queue_ref, dnis=dnis, fallback=item.fallback_queue)
-    needs_routing = not named and item.inbound and event.type in ROUTED and event.parent_leg_key is None
-    return _Work(item, item.peer.e164, named, queue, needs_routing)
 
 
 def _last_agent(customer: Found) -> int | None:

@@ -86,3 +86,19 @@ def provisional(new_id: int, name: str, e164: str, now: datetime) -> dict[str, A
         "phones": [{"number": e164, "label": "", "extension": "", "verified": False}], "emails": [],
         "tickets": [], "recent": [],
     }  # fmt: skip
+
+
+@dataclass(slots=True)
+class ContactPop:
+    """A pop of this batch; ``id`` once it is written."""
+
+    agent_id: int
+    contact: Contact
+    item: CallItem
+    reason: str
+    id: int = 0
+    payload: str = ""
+
+    @property
+    def row(self) -> tuple[int, int, str]:
+        return self.agent_id, self.contact.id, self.reason

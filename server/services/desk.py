@@ -16,6 +16,7 @@ from server.domain.permission import Actor
 from server.domain.view import ticket_number
 from server.push.hub import Hub
 from server.services.pop_payload import payload_of_contact
+from server.services.queues import list_queues
 from server.services.take_calls import IntakeRules
 from server.services.tickets import open_ticket, update_ticket
 from server.store import console as store
@@ -25,7 +26,7 @@ from server.store.pool import Pool, transaction_errors
 LIVE = timedelta(hours=12)
 RECENT = timedelta(hours=18)
 OWN_TICKETS = 60
-WAITING = 60
+WAITING, BOARD_WAITING = 40, 8
 Row = Mapping[str, Any]
 
 
@@ -44,7 +45,8 @@ async def my_queue(pool: Pool, directory: Directory, actor: Actor) -> dict[str, 
     now = datetime.now(UTC)
     async with transaction_errors(), pool.acquire() as connection:
         calls = await store.fetch_live_calls(connection, actor.agent_id, now - LIVE)
-        waiting = await store.fetch_waiting(connection, actor.agent_id, WAITING)
+        queue_ids = await store.fetch_own_queues(connection, actor.agent_id)
+        waiting = await store.fetch_waiting(connection, queue_ids, WAITING)
         tickets = await store.fetch_own_tickets(connection, actor.agent_id, OWN_TICKETS)
         recent = await store.fetch_recent_own(connection, actor.agent_id, now - RECENT)
     live = {row["id"] for row in calls}
@@ -185,26 +187,28 @@ async def ticket_course(pool: Pool, ticket_id: int, messages: Sequence[Row]) -> 
 
 
 async def board(pool: Pool, directory: Directory) -> dict[str, Any]:
-    """For the supervisor: each queue with who is free and who waits, and every agent."""
+    """For the supervisor: each queue with who is free and who waits (the oldest few), and every agent."""
+    figures = await list_queues(pool)
     async with transaction_errors(), pool.acquire() as connection:
         agents = [_board_agent(row) for row in await store.fetch_board(connection)]
-        waiting = [_titled(row, directory) for row in await store.fetch_all_waiting(connection)]
+        waiting = await store.fetch_waiting(connection, [int(one["id"]) for one in figures], BOARD_WAITING)
+    now = datetime.now(UTC)
     queues = []
-    for queue in sorted(directory.queues.values(), key=lambda one: one.name.casefold()):
-        members = [one for one in agents if queue.id in (one["queue_ids"] or ())]
-        here = [one for one in waiting if one["queue_id"] == queue.id]
-        counts = {state: sum(1 for one in members if one["shown"] == state) for state in SHOWN}
+    for figure in figures:
+        queue_id, oldest = int(figure["id"]), figure["oldest_wait_seconds"]
+        members = [one for one in agents if queue_id in (one["queue_ids"] or ())]
         queues.append(
             {
-                "id": queue.id,
-                "title": queue_title(directory, queue.id),
+                "id": queue_id,
+                "title": queue_title(directory, queue_id) or {"en": figure["name"], "zh_CN": figure["name"]},
                 "members": members,
-                "waiting": here,
-                "oldest_at": min((one["started_at"] for one in here), default=None),
-                **counts,
+                "waiting": [dict(row) for row in waiting if row["queue_id"] == queue_id][:BOARD_WAITING],
+                "waiting_count": figure["waiting"],
+                "oldest_at": now - timedelta(seconds=oldest) if oldest is not None else None,
+                **{state: sum(1 for one in members if one["shown"] == state) for state in SHOWN},
             }
         )
-    return {"queues": queues, "agents": agents, "waiting": waiting}
+    return {"queues": queues}
 
 
 SHOWN = ("available", "busy", "not_ready", "offline")

@@ -93,15 +93,21 @@ class Presence:
                 payload = await payload_of_contact(
                     connection, waiting["id"], reason, self._directory.snapshot, now
                 )
-                pop_id = await store.insert_pop(connection, agent_id, waiting["id"], reason, payload)
+                pop_id = await store.insert_pop(connection, agent_id, waiting["id"], reason)
         self._hub.pop([Pop(pop_id, agent_id, payload)])
         self._hub.hint_supervisors("queue_changed", waiting["queue_id"])
         return True
 
     async def unacked(self, agent_id: int) -> list[Pop]:
         """What a new connection gets again: not acknowledged, not stale, oldest first."""
-        rows = await store.fetch_unacked(self._pool, agent_id, datetime.now(UTC) - POP_STALE)
-        return [Pop(row["id"], row["agent_id"], row["payload"]) for row in rows]
+        pops = []
+        async with transaction_errors(), self._pool.acquire() as connection:
+            for row in await store.fetch_unacked(connection, agent_id, datetime.now(UTC) - POP_STALE):
+                payload = await payload_of_contact(
+                    connection, row["contact_id"], row["reason"], self._directory.snapshot, row["created_at"]
+                )
+                pops.append(Pop(row["id"], agent_id, payload))
+        return pops
 
     async def ack(self, agent_id: int, pop_id: int) -> bool:
         async with transaction_errors():

@@ -34,7 +34,7 @@ class CallIntake:
     async def commit(self, items: list[CallItem]) -> list[CallOutcome]:
         """One outcome per item, in order. Raises Unavailable when the database is away."""
         async with transaction_errors(), self._pool.acquire() as connection:
-            batch = CallBatch(items, self._directory.snapshot, self._rules)
+            batch = CallBatch(items, self._directory.snapshot, self._rules, self._hub.is_connected)
             try:
                 await store.begin_locked(connection, batch.lock_keys())
                 await batch.work(connection)
@@ -43,7 +43,7 @@ class CallIntake:
                 if not connection.is_closed():
                     await connection.execute("ROLLBACK")
                 raise
-        self._hub.pop(batch.stored_pops)
+        self._hub.pop(batch.frames())
         for contact in batch.changed():
             self._hub.hint("contact_changed", contact.id, {*contact.rung, *filter(None, (contact.agent_id,))})
         for queue_id in {contact.queue_id for contact in batch.contacts.values() if contact.queue_id}:

@@ -204,7 +204,7 @@ class TouchIntake:
             pops.extend(
                 Pop(stored["id"], agent_id, payload)
                 for stored in await intake_store.insert_pops(
-                    connection, [(agent_id, row["contact_id"], reason, payload)]
+                    connection, [(agent_id, row["contact_id"], reason)]
                 )
             )
         hints.add(("ticket_changed", ticket_id, agent_id or 0))

@@ -18,8 +18,13 @@ async def fetch_own_tickets(pool: Executor, agent_id: int, limit: int) -> Rows:
     return await pool.fetch(SQL.fetch_own_tickets, agent_id, limit)
 
 
-async def fetch_waiting(pool: Executor, agent_id: int, limit: int) -> Rows:
-    return await pool.fetch(SQL.fetch_waiting, agent_id, limit)
+async def fetch_own_queues(pool: Executor, agent_id: int) -> list[int]:
+    return [row["queue_id"] for row in await pool.fetch(SQL.fetch_own_queues, agent_id)]
+
+
+async def fetch_waiting(pool: Executor, queue_ids: Sequence[int], limit: int) -> Rows:
+    """The oldest ``limit`` of each queue, and as many calls."""
+    return await pool.fetch(SQL.fetch_waiting, list(queue_ids), limit)
 
 
 async def fetch_live_calls(pool: Executor, agent_id: int, since: datetime) -> Rows:
@@ -52,10 +57,6 @@ async def fetch_audit(pool: Executor, kind: str, subject_id: int) -> Rows:
 
 async def fetch_board(pool: Executor) -> Rows:
     return await pool.fetch(SQL.fetch_board)
-
-
-async def fetch_all_waiting(pool: Executor) -> Rows:
-    return await pool.fetch(SQL.fetch_all_waiting)
 
 
 async def fetch_assignable(pool: Executor) -> Rows:

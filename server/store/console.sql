@@ -8,16 +8,26 @@ ORDER BY (t.status = 'open') DESC, (t.priority = 'urgent') DESC, t.resolve_due_a
 LIMIT $2
 
 -- name: fetch_waiting
--- What waits in the agent's queues, calls first: a caller is on the line.
-SELECT c.id, c.channel, c.ani, c.withheld, c.display_name, c.started_at, c.queue_id, c.ticket_id, c.match,
-       k.id AS customer_id, k.name AS customer_name, k.tier, t.subject
-FROM contacts c
-JOIN queue_agents qa ON qa.queue_id = c.queue_id AND qa.agent_id = $1
-LEFT JOIN customers k ON k.id = c.customer_id
-LEFT JOIN tickets t ON t.id = c.ticket_id
-WHERE c.unit_id = 1 AND c.state = 'ringing' AND c.agent_id IS NULL AND c.rung_agent_ids = '{}'
-ORDER BY (c.channel = 'call') DESC, c.id
-LIMIT $2
+-- What waits in these queues, calls first: a caller is on the line. Of each queue only the oldest are read.
+SELECT w.id, w.channel, w.ani, w.withheld, w.display_name, w.started_at, w.queue_id, w.ticket_id,
+       k.name AS customer_name, k.tier, t.subject
+FROM unnest($1::bigint[]) AS q (id)
+CROSS JOIN LATERAL (
+    (SELECT * FROM contacts c
+     WHERE c.unit_id = 1 AND c.queue_id = q.id AND c.state = 'ringing' AND c.agent_id IS NULL
+         AND c.rung_agent_ids = '{}' AND c.channel <> 'call'
+     ORDER BY c.id LIMIT $2)
+    UNION ALL
+    (SELECT * FROM contacts c
+     WHERE c.unit_id = 1 AND c.queue_id = q.id AND c.state = 'ringing' AND c.agent_id IS NULL
+         AND c.rung_agent_ids = '{}' AND c.channel = 'call' AND c.ended_at IS NULL
+     ORDER BY c.id LIMIT $2)) w
+LEFT JOIN customers k ON k.id = w.customer_id
+LEFT JOIN tickets t ON t.id = w.ticket_id
+ORDER BY (w.channel = 'call') DESC, w.id
+
+-- name: fetch_own_queues
+SELECT queue_id FROM queue_agents WHERE agent_id = $1
 
 -- name: fetch_live_calls
 -- The agent's own calls first, then those that ring there.
@@ -51,7 +61,7 @@ WHERE c.unit_id = 1 AND c.id = $1
 SELECT k.id, k.number, k.name, k.company, k.kind, k.tier, k.provisional, k.tags,
        (SELECT p.number FROM customer_phones p WHERE p.customer_id = k.id ORDER BY p.position LIMIT 1) AS phone,
        (SELECT e.address FROM customer_emails e WHERE e.customer_id = k.id ORDER BY e.position LIMIT 1) AS email,
-       (SELECT max(c.started_at) FROM contacts c WHERE c.customer_id = k.id) AS last_contact_at
+       (SELECT c.started_at FROM contacts c WHERE c.customer_id = k.id ORDER BY (-c.id) LIMIT 1) AS last_contact_at
 FROM customers k
 WHERE k.id = ANY ($1::bigint[]) AND k.deleted_at IS NULL AND k.merged_into IS NULL
 
@@ -86,16 +96,6 @@ LEFT JOIN customers k ON k.id = c.customer_id
 WHERE a.unit_id = 1 AND a.disabled_at IS NULL
 ORDER BY a.name
 LIMIT 500
-
--- name: fetch_all_waiting
-SELECT c.id, c.channel, c.ani, c.withheld, c.display_name, c.started_at, c.queue_id, c.ticket_id,
-       k.name AS customer_name, k.tier, t.subject
-FROM contacts c
-LEFT JOIN customers k ON k.id = c.customer_id
-LEFT JOIN tickets t ON t.id = c.ticket_id
-WHERE c.unit_id = 1 AND c.state = 'ringing' AND c.agent_id IS NULL AND c.rung_agent_ids = '{}'
-ORDER BY (c.channel = 'call') DESC, c.id
-LIMIT 100
 
 -- name: fetch_assignable
 SELECT a.id, a.name, coalesce(p.state, 'offline') AS state

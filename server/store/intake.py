@@ -111,14 +111,14 @@ async def write_new(
         UNIT,
         *columns(tickets, 8),
         *columns(contacts, 24),
-        *columns(pops, 4),
+        *columns(pops, 3),
         agents,
         [busy[agent_id] for agent_id in agents],
     )
 
 
 async def insert_pops(connection: Connection, pops: Sequence[tuple[Any, ...]]) -> list[asyncpg.Record]:
-    return await connection.fetch(SQL.insert_pops, UNIT, *columns(pops, 4))
+    return await connection.fetch(SQL.insert_pops, UNIT, *columns(pops, 3))
 
 
 async def update_contacts(connection: Connection, contacts: Sequence[tuple[Any, ...]]) -> None:

@@ -120,21 +120,21 @@ WITH t AS (
               ended_at, hangup_cause, recording_url)
 ), locked AS (
     SELECT p.agent_id FROM presence p
-    WHERE p.agent_id = ANY ($38::bigint[]) AND p.call_id IS NULL ORDER BY p.agent_id FOR UPDATE
+    WHERE p.agent_id = ANY ($37::bigint[]) AND p.call_id IS NULL ORDER BY p.agent_id FOR UPDATE
 ), busy AS (
     UPDATE presence p SET call_id = w.contact_id
-    FROM locked JOIN unnest($38::bigint[], $39::bigint[]) AS w (agent_id, contact_id) ON w.agent_id = locked.agent_id
-    WHERE p.agent_id = locked.agent_id AND p.agent_id = ANY ($38::bigint[])
+    FROM locked JOIN unnest($37::bigint[], $38::bigint[]) AS w (agent_id, contact_id) ON w.agent_id = locked.agent_id
+    WHERE p.agent_id = locked.agent_id AND p.agent_id = ANY ($37::bigint[])
 )
-INSERT INTO pops (unit_id, agent_id, contact_id, reason, payload)
-SELECT $1, agent_id, contact_id, reason, payload
-FROM unnest($34::bigint[], $35::bigint[], $36::text[], $37::text[]) AS n (agent_id, contact_id, reason, payload)
+INSERT INTO pops (unit_id, agent_id, contact_id, reason)
+SELECT $1, agent_id, contact_id, reason
+FROM unnest($34::bigint[], $35::bigint[], $36::text[]) AS n (agent_id, contact_id, reason)
 RETURNING id, agent_id, contact_id
 
 -- name: insert_pops
-INSERT INTO pops (unit_id, agent_id, contact_id, reason, payload)
-SELECT $1, agent_id, contact_id, reason, payload
-FROM unnest($2::bigint[], $3::bigint[], $4::text[], $5::text[]) AS n (agent_id, contact_id, reason, payload)
+INSERT INTO pops (unit_id, agent_id, contact_id, reason)
+SELECT $1, agent_id, contact_id, reason
+FROM unnest($2::bigint[], $3::bigint[], $4::text[]) AS n (agent_id, contact_id, reason)
 RETURNING id, agent_id, contact_id
 
 -- name: update_contacts

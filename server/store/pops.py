@@ -25,10 +25,8 @@ async def ack(pool: Executor, pop_id: int, agent_id: int, at: datetime) -> bool:
     return bool((await pool.execute(SQL.ack, pop_id, agent_id, at)) == "UPDATE 1")
 
 
-async def insert_pop(
-    connection: Connection, agent_id: int, contact_id: int, reason: str, payload: str
-) -> int:
-    return int(await connection.fetchval(SQL.insert_pop, agent_id, contact_id, reason, payload))
+async def insert_pop(connection: Connection, agent_id: int, contact_id: int, reason: str) -> int:
+    return int(await connection.fetchval(SQL.insert_pop, agent_id, contact_id, reason))
 
 
 async def fetch_oldest_waiting(connection: Connection, agent_id: int, voice: bool) -> asyncpg.Record | None:

@@ -29,7 +29,7 @@ WHERE c.id = $1
 
 -- name: fetch_unacked
 -- Order by commit: created_at is the transaction's time, ids break ties.
-SELECT id, agent_id, payload FROM pops
+SELECT id, contact_id, reason, created_at FROM pops
 WHERE agent_id = $1 AND acked_at IS NULL AND created_at > $2
 ORDER BY created_at, id
 
@@ -37,7 +37,7 @@ ORDER BY created_at, id
 UPDATE pops SET acked_at = $3 WHERE id = $1 AND agent_id = $2 AND acked_at IS NULL
 
 -- name: insert_pop
-INSERT INTO pops (unit_id, agent_id, contact_id, reason, payload) VALUES (1, $1, $2, $3, $4) RETURNING id
+INSERT INTO pops (unit_id, agent_id, contact_id, reason) VALUES (1, $1, $2, $3) RETURNING id
 
 -- name: fetch_oldest_waiting
 -- The contact that waits longest in one of the agent's queues. Voice goes first: a caller is on the line.
