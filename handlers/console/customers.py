@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from functools import cache
 from typing import Any
 from urllib.parse import urlencode
 from zoneinfo import available_timezones
@@ -143,10 +144,15 @@ async def _edit(
         ticked=ticked,
         blocked=blocked,
         wrong=wrong,
-        zones=sorted(zone for zone in available_timezones() if "/" in zone and not zone.startswith("Etc/")),
+        zones=_zones(),
         people=await desk.assignable(ctx.pool),
         presence=await desk.presence_of(ctx.pool, actor.agent_id),
     )  # fmt: skip
+
+
+@cache
+def _zones() -> list[str]:
+    return sorted(zone for zone in available_timezones() if "/" in zone and not zone.startswith("Etc/"))
 
 
 def _typed_of(customer: Mapping[str, Any] | None) -> dict[str, str]:

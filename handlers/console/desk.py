@@ -164,14 +164,6 @@ async def note(request: web.Request, ctx: Context, actor: Actor) -> web.StreamRe
     return see_other(f"/?contact={contact_id}", "noted")
 
 
-@page("POST", "/desk/contacts/{id}/disposition", Permission.CONTACTS_WRITE)
-async def disposition(request: web.Request, ctx: Context, actor: Actor) -> web.StreamResponse:
-    contact_id = id_of(request)
-    said = (await form_of(request)).get("disposition", "")
-    await contacts.set_disposition(ctx.pool, ctx.hub, actor, contact_id, said)
-    return see_other(f"/?contact={contact_id}", "saved")
-
-
 def _back(request: web.Request) -> str:
     referer = request.headers.get("Referer", "")
     return "/" + referer.partition("://")[2].partition("/")[2] if referer else "/"

@@ -6,6 +6,7 @@ from collections.abc import Awaitable, Callable, Mapping
 from functools import wraps
 from urllib.parse import quote, urlsplit
 
+import structlog
 from aiohttp import web
 
 from handlers.console.render import render
@@ -14,6 +15,7 @@ from server.context import Context
 from server.domain.errors import Invalid, NotAuthenticated, NotFound, RingpostError, TooLarge
 from server.domain.permission import Actor, Permission, require
 
+log = structlog.get_logger("console")
 Page = Callable[[web.Request, Context, Actor], Awaitable[web.StreamResponse]]
 AnyPage = Callable[[web.Request, Context, Actor | None], Awaitable[web.StreamResponse]]
 MAX_FORM_BYTES = 1_048_576
@@ -38,6 +40,11 @@ def page(method: str, path: str, permission: Permission) -> Callable[[Page], Any
                 return to_log_in(request)
             except RingpostError as wrong:
                 return error_page(request, ctx, actor, wrong)
+            except (web.HTTPException, ConnectionResetError):
+                raise
+            except Exception as fault:
+                log.exception("page_failed", path=request.path, exc_info=fault)
+                return error_page(request, ctx, actor, RingpostError("the server failed: this is our fault"))
 
         shown.__dict__["console_page"] = True
         return route(method, path, permission)(shown)
@@ -46,10 +53,13 @@ def page(method: str, path: str, permission: Permission) -> Callable[[Page], Any
 
 
 def to_log_in(request: web.Request) -> web.Response:
+    """To the log-in, and back to where the agent was: for a part that htmx fetches that is the page around it."""
+    if request.headers.get("HX-Request"):
+        around = urlsplit(request.headers.get("HX-Current-URL", ""))
+        here = safe_next(f"{around.path}?{around.query}" if around.query else around.path)
+        return web.Response(status=401, headers={"HX-Redirect": f"/login?next={quote(here, safe='')}"})
     here = request.rel_url.path_qs if request.method == "GET" else "/"
     target = "/login" if here == "/" else f"/login?next={quote(here, safe='')}"
-    if request.headers.get("HX-Request"):
-        return web.Response(status=401, headers={"HX-Redirect": "/login"})
     return web.Response(status=303, headers={"Location": target, "Cache-Control": "no-store"})
 
 

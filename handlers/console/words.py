@@ -14,7 +14,7 @@ from markupsafe import Markup
 from handlers.console.language import TAGS, Catalogue, Language
 from server.domain.identity import format_phone
 
-FILTERS = ("label", "said", "when", "since", "time_only", "span", "phone", "num", "filesize")
+FILTERS = ("label", "said", "when", "since", "span", "phone", "num", "filesize")
 
 
 def mark(context: str, text: str) -> tuple[str, str]:
@@ -51,11 +51,6 @@ LABELS: dict[str, dict[str, tuple[str, str]]] = {
         "missed": mark("call", "Missed"),
         "voicemail": mark("call", "Voicemail"),
     },
-    "touch_state": {
-        "ringing": mark("message", "Waiting"),
-        "answered": mark("message", "Received"),
-        "ended": mark("message", "Done"),
-    },
     "presence": {
         "available": mark("presence", "Available"),
         "busy": mark("presence", "On a call"),
@@ -88,11 +83,6 @@ LABELS: dict[str, dict[str, tuple[str, str]]] = {
     "tier": {
         "standard": mark("tier", "Standard"),
         "vip": mark("tier", "VIP"),
-    },
-    "match": {
-        "matched": mark("match", "Known customer"),
-        "ambiguous": mark("match", "Several could be calling"),
-        "unknown": mark("match", "Unknown"),
     },
     "kind": {
         "inquiry": mark("ticket", "Inquiry"),
@@ -270,10 +260,6 @@ class Words:
         full = format_datetime(local, "full", locale=self.language)
         stamp = at.astimezone(UTC).isoformat(timespec="seconds").replace("+00:00", "Z")
         return Markup('<time datetime="{}" title="{}">{}</time>').format(stamp, full, text)
-
-    def time_only(self, value: datetime | str | None) -> str:
-        at = _moment(value)
-        return format_time(at.astimezone(self.zone), "HH:mm", locale=self.language) if at else ""
 
     def span(self, seconds: float | None) -> str:
         """``4:07`` below an hour, ``2 h 05 min`` below two days, else days."""

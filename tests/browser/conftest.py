@@ -152,6 +152,7 @@ async def console(tmp_path: Path, database: str, chromium: Browser) -> AsyncIter
         "RINGPOST_SERVER__SMTP_PORT": "0",
         "RINGPOST_SERVER__DATA_DIR": str(tmp_path / "var"),
         "RINGPOST_DATABASE__URL": database,
+        "RINGPOST_AGENTS__OFFLINE_AFTER_SECONDS": "3600",  # beyond the test: no timer of it fires in a later one
     }
     async with contextlib.AsyncExitStack() as stack:
         running = await start(load_settings([config], environ), HANDLERS, stack)

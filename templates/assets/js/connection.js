@@ -21,7 +21,7 @@ export function showConnection(socket) {
     light.dataset.state = state;
     const said = {
       connected: say("connected"), connecting: say("connecting"), waiting: say("reconnecting_now"),
-      offline: say("offline"), replaced: say("replaced"), refused: say("refused"),
+      offline: say("offline"), replaced: say("replaced"),
     }[state];
     light.querySelector(".words").textContent = said;
     light.title = said;

@@ -48,7 +48,10 @@ export function accept() {
   dismiss();
   if (document.getElementById("work") && !document.querySelector("#work [data-dirty]")) {
     history.replaceState(history.state, "", `/?contact=${id}`);
+    // What takes longer than a blink is drawn as what will be there.
+    const loading = setTimeout(() => document.getElementById("work")?.replaceChildren(document.getElementById("work-loading").content.cloneNode(true)), 250);
     htmx.ajax("GET", `/desk/work?contact=${id}`, { target: "#work", swap: "morph:outerHTML" })
+      .finally(() => clearTimeout(loading))
       .then(() => {
         document.getElementById("main")?.focus({ preventScroll: true });
         document.body.dispatchEvent(new CustomEvent("rp-popped"));

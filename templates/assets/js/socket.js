@@ -1,6 +1,6 @@
 // The agent's socket: connects, resumes, acknowledges. What it learns it tells as events; it touches no page.
 //
-// "state" {state, seconds}: connecting, connected, waiting (reconnects in `seconds`), offline, replaced, refused
+// "state" {state, seconds}: connecting, connected, waiting (reconnects in `seconds`), offline, replaced
 // "pop" frame: a screen pop that this tab has not shown yet. "hint" {type, id}. "hello" frame. "logout".
 
 const LEAST = 500;
