@@ -44,6 +44,7 @@ class AgentSocket:
         self._server: Server | None = None
         self._leaving: dict[int, asyncio.TimerHandle] = {}
         self._tasks: set[asyncio.Task[None]] = set()
+        self._stopping = False
 
     async def start(self, host: str, port: int) -> int:
         self._server = await serve(
@@ -61,6 +62,7 @@ class AgentSocket:
         return int(next(iter(self._server.sockets)).getsockname()[1])
 
     async def stop(self) -> None:
+        self._stopping = True
         for timer in self._leaving.values():
             timer.cancel()
         self._ctx.hub.close_all()
@@ -144,6 +146,8 @@ class AgentSocket:
 
     def _schedule_leave(self, agent_id: int) -> None:
         """A short grace: a page that reloads must not throw its agent out of the queue."""
+        if self._stopping:
+            return
         loop = asyncio.get_running_loop()
         self._leaving[agent_id] = loop.call_later(
             self._ctx.settings.agents.offline_after_seconds, self._leave, agent_id
@@ -153,7 +157,13 @@ class AgentSocket:
         self._leaving.pop(agent_id, None)
         task = asyncio.create_task(self._ctx.presence.gone(agent_id))
         self._tasks.add(task)
-        task.add_done_callback(self._tasks.discard)
+        task.add_done_callback(self._left)
+
+    def _left(self, task: asyncio.Task[None]) -> None:
+        self._tasks.discard(task)
+        if not task.cancelled() and (bad := task.exception()) is not None:
+            # The database is away; the next connection or routing sees the truth again.
+            log.warning("presence_not_updated", error=repr(bad))
 
     async def _receive(self, session: Session, actor: Actor, frame: str | bytes) -> None:
         message = _json(frame)
