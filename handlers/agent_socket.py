@@ -123,24 +123,26 @@ class AgentSocket:
         ctx.hub.add(session)
         if (timer := self._leaving.pop(actor.agent_id, None)) is not None:
             timer.cancel()
-        hello = {
-            "type": "hello",
-            "agent": await ctx.agent_frame(actor),
-            "server_time": time_text(datetime.now(UTC)),
-        }
-        await connection.send(json.dumps(hello, ensure_ascii=False))
-        writer = asyncio.create_task(_write(connection, session, wake))
-        closer = asyncio.create_task(_close(connection, session, over, writer))
+        tasks: list[asyncio.Task[None]] = []
         try:
+            hello = {
+                "type": "hello",
+                "agent": await ctx.agent_frame(actor),
+                "server_time": time_text(datetime.now(UTC)),
+            }
+            await connection.send(json.dumps(hello, ensure_ascii=False))
+            writer = asyncio.create_task(_write(connection, session, wake))
+            closer = asyncio.create_task(_close(connection, session, over, writer))
+            tasks = [writer, closer]
             session.resume(await ctx.presence.unacked(actor.agent_id))
             await ctx.presence.connected(actor.agent_id)
             async for frame in connection:
                 await self._receive(session, actor, frame)
         finally:
-            writer.cancel()
-            if session.closed is None:
-                closer.cancel()
-            await asyncio.gather(writer, closer, return_exceptions=True)
+            for task in tasks:
+                if session.closed is None:  # else the closing itself is under way
+                    task.cancel()
+            await asyncio.gather(*tasks, return_exceptions=True)
             if ctx.hub.remove(session):
                 self._schedule_leave(actor.agent_id)
 
