@@ -134,7 +134,12 @@ async def test_killed_postmaster_comes_back_under_the_same_address(data_dir: Pat
                     try:
                         assert await pool.fetchval("SELECT note FROM kept") == "before"
                         break
-                    except (OSError, asyncpg.PostgresError, asyncpg.InterfaceError):
+                    except (
+                        OSError,
+                        asyncpg.PostgresError,
+                        asyncpg.InterfaceError,
+                        asyncpg.InternalClientError,
+                    ):
                         await asyncio.sleep(0.02)
     finally:
         pool.terminate()
