@@ -1,6 +1,6 @@
 -- The first schema. unit_id (business unit, one by default) leads keys and unique constraints: data scope,
 -- several companies in one installation and sharding hang on it. Ids come from one sequence, so an id is
--- unique over all kinds of things. The intake's hot tables carry no foreign keys to agents and queues:
+-- unique over all kinds of things. The intake's hot tables carry no foreign keys to units, agents and queues:
 -- those rows are disabled, never deleted.
 
 CREATE EXTENSION IF NOT EXISTS pg_trgm;
@@ -149,7 +149,7 @@ CREATE INDEX lessons_key ON lessons (unit_id, key) WHERE undone_at IS NULL;
 CREATE SEQUENCE ticket_id;
 
 CREATE TABLE tickets (
-    unit_id smallint NOT NULL DEFAULT 1 REFERENCES units,
+    unit_id smallint NOT NULL DEFAULT 1,
     id bigint PRIMARY KEY DEFAULT nextval('ticket_id'),
     kind text NOT NULL DEFAULT 'inquiry',
     subject text NOT NULL,
@@ -175,11 +175,10 @@ CREATE TABLE tickets (
 CREATE INDEX tickets_customer ON tickets (customer_id, (-id));
 CREATE INDEX tickets_queue ON tickets (unit_id, queue_id, id DESC) WHERE status IN ('open', 'waiting');
 CREATE INDEX tickets_assignee ON tickets (assignee_agent_id, id DESC) WHERE assignee_agent_id IS NOT NULL;
-CREATE INDEX tickets_subject ON tickets USING gin (subject gin_trgm_ops) WITH (fastupdate = on);
 
 -- One row per touch: a call, a mail, a form. legs holds the facts of each call leg (domain/call.py).
 CREATE TABLE contacts (
-    unit_id smallint NOT NULL DEFAULT 1 REFERENCES units,
+    unit_id smallint NOT NULL DEFAULT 1,
     id bigint PRIMARY KEY DEFAULT nextval('object_id'),
     channel text NOT NULL CHECK (channel IN ('call', 'email', 'form', 'sms')),
     direction text NOT NULL CHECK (direction IN ('inbound', 'outbound', 'internal')),
@@ -212,11 +211,9 @@ CREATE TABLE contacts (
 CREATE UNIQUE INDEX contacts_call_key ON contacts (unit_id, source, call_key);
 CREATE INDEX contacts_customer ON contacts (customer_id, (-id)) WHERE customer_id IS NOT NULL;
 CREATE INDEX contacts_ticket ON contacts (ticket_id);
-CREATE INDEX contacts_busy ON contacts (agent_id)
-    WHERE channel = 'call' AND ended_at IS NULL AND agent_id IS NOT NULL;
+CREATE INDEX contacts_live ON contacts (agent_id) WHERE channel = 'call' AND ended_at IS NULL;
 CREATE INDEX contacts_waiting ON contacts (unit_id, queue_id, id)
     WHERE state = 'ringing' AND agent_id IS NULL AND rung_agent_ids = '{}';
-CREATE INDEX contacts_live ON contacts (started_at) WHERE channel = 'call' AND ended_at IS NULL;
 
 -- The ledger: what came in, once. A second delivery of the same event finds its key here.
 CREATE TABLE inbound_events (
@@ -286,7 +283,6 @@ CREATE TABLE pops (
     acked_at timestamptz
 ) WITH (fillfactor = 80);
 CREATE INDEX pops_unacked ON pops (agent_id, created_at) WHERE acked_at IS NULL;
-CREATE INDEX pops_contact ON pops (contact_id);
 
 CREATE TABLE outbox (
     unit_id smallint NOT NULL DEFAULT 1,

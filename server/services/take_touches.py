@@ -34,6 +34,7 @@ from server.store.pool import Connection, Pool, transaction_errors
 
 TICKET_TAG = re.compile(r"\bRP-(\d{6,15})\b")
 MAX_SUBJECT = 300
+REASON = "assigned"
 
 
 @dataclass(frozen=True, slots=True)
@@ -108,6 +109,18 @@ class _Touch:
     own: frozenset[str] = frozenset()
 
 
+@dataclass(slots=True)
+class _Batch:
+    """What the touches of one transaction share."""
+
+    size: int
+    given: dict[int, datetime] = field(default_factory=dict)  # agent -> when one was given to them
+    present: dict[int, dict[int, datetime]] = field(default_factory=dict)  # queue -> agent -> last given
+    asked: set[tuple[int, int]] = field(default_factory=set)  # queue, agent: whether they are there was read
+    pops: list[tuple[int, int, str]] = field(default_factory=list)  # agent, contact, reason
+    hints: set[tuple[str, int, int]] = field(default_factory=set)  # kind, id, agent
+
+
 class TouchIntake:
     """``commit`` is what the batcher of mails and forms calls."""
 
@@ -117,35 +130,41 @@ class TouchIntake:
     async def commit(self, items: list[MailItem | FormItem]) -> list[TouchOutcome]:
         """One outcome per item, in order. Raises Unavailable when the database is away."""
         touches = [_of_mail(item) if isinstance(item, MailItem) else _of_form(item) for item in items]
+        batch = _Batch(len(touches))
         pops: list[Pop] = []
-        hints: set[tuple[str, int, int]] = set()
-        given: dict[int, datetime] = {}  # agent -> when one of this batch was given to them
         async with transaction_errors(), self._pool.acquire() as connection:
             try:
                 await intake_store.begin_locked(connection, _lock_keys(touches))
-                outcomes = [await self._take(connection, touch, pops, hints, given) for touch in touches]
-                if given:
-                    await intake_store.touch_given(connection, given, max(given.values()))
+                outcomes = [await self._take(connection, touch, batch) for touch in touches]
+                if batch.given:
+                    await intake_store.touch_given(connection, batch.given, max(batch.given.values()))
+                if batch.pops:
+                    pops = await self._write_pops(connection, batch.pops)
                 await connection.execute("COMMIT")
             except BaseException:
                 if not connection.is_closed():
                     await connection.execute("ROLLBACK")
                 raise
         self._hub.pop(pops)
-        for kind, about, agent_id in hints:
+        for kind, about, agent_id in batch.hints:
             if agent_id:
                 self._hub.hint(kind, about, [agent_id])
-            self._hub.hint_supervisors("queue_changed" if kind == "queue_changed" else kind, about)
+            self._hub.hint_supervisors(kind, about)
         return outcomes
 
-    async def _take(
-        self,
-        connection: Connection,
-        touch: _Touch,
-        pops: list[Pop],
-        hints: set[tuple[str, int, int]],
-        given: dict[int, datetime],
-    ) -> TouchOutcome:
+    async def _write_pops(self, connection: Connection, wanted: list[tuple[int, int, str]]) -> list[Pop]:
+        """All pops of the batch; the frames only of agents who are here to see them."""
+        written = await intake_store.insert_pops(connection, wanted)
+        pops = []
+        for row in written:
+            if self._hub.is_connected(row["agent_id"]):
+                payload = await payload_of_contact(
+                    connection, row["contact_id"], REASON, self._directory.snapshot, datetime.now(UTC)
+                )
+                pops.append(Pop(row["id"], row["agent_id"], payload))
+        return pops
+
+    async def _take(self, connection: Connection, touch: _Touch, batch: _Batch) -> TouchOutcome:
         row = await store.read_touch(
             connection,
             touch.source,
@@ -164,10 +183,10 @@ class TouchIntake:
         ticket, trust = await self._answered_ticket(connection, touch, row["thread_ticket_id"])
         word, candidates, customer = await self._match(connection, touch, row, ticket)
         queue = self._queue(touch, ticket)
-        agent_id = await self._agent(connection, queue, ticket, customer, given)
+        agent_id = await self._agent(connection, queue, ticket, customer, batch)
         if agent_id is not None:
-            given[agent_id] = datetime.now(UTC)
-        ticket_id = ticket["id"] if ticket is not None else await store.next_ticket_id(connection)
+            batch.given[agent_id] = datetime.now(UTC)
+        ticket_id = ticket["id"] if ticket is not None else row["ticket_id"]
         is_new = ticket is None
         customer_id = customer["id"] if customer is not None else None
         await store.write_touch(
@@ -197,19 +216,10 @@ class TouchIntake:
                 ],
             )  # fmt: skip
         if agent_id is not None and not touch.machine:
-            reason = "assigned"
-            payload = await payload_of_contact(
-                connection, row["contact_id"], reason, self._directory.snapshot, touch.at
-            )
-            pops.extend(
-                Pop(stored["id"], agent_id, payload)
-                for stored in await intake_store.insert_pops(
-                    connection, [(agent_id, row["contact_id"], reason)]
-                )
-            )
-        hints.add(("ticket_changed", ticket_id, agent_id or 0))
+            batch.pops.append((agent_id, row["contact_id"], REASON))
+        batch.hints.add(("ticket_changed", ticket_id, agent_id or 0))
         if queue is not None:
-            hints.add(("queue_changed", queue.id, 0))
+            batch.hints.add(("queue_changed", queue.id, 0))
         return TouchOutcome(row["contact_id"], ticket_id, not is_new, False)
 
     async def _answered_ticket(
@@ -256,6 +266,7 @@ class TouchIntake:
                 "reason": one.reason,
             }
             for one in match.candidates
+            if match.word != "unknown"
         ]
         if match.chosen is not None:
             return match.word, candidates, by_id[match.chosen.customer_id]
@@ -286,7 +297,7 @@ class TouchIntake:
         queue: Queue | None,
         ticket: asyncpg.Record | None,
         customer: dict[str, Any] | None,
-        given: dict[int, datetime],
+        batch: _Batch,
     ) -> int | None:
         """The ticket's own agent, else the one that routing picks; None: it waits in the queue."""
         if ticket is not None and ticket["assignee_agent_id"] is not None:
@@ -295,9 +306,15 @@ class TouchIntake:
             return None
         last, owner = (customer or {}).get("last_agent_id"), (customer or {}).get("owner_agent_id")
         wanted = [agent_id for agent_id in (last, owner) if agent_id is not None]
-        # Of those who got one in this batch already, there may be as many as the batch is long.
-        rows = await intake_store.fetch_present_agents(connection, queue.id, wanted, len(given) + 1)
-        free = [FreeAgent(row["agent_id"], given.get(row["agent_id"], row["given_at"])) for row in rows]
+        present = batch.present.get(queue.id)
+        asked = {(queue.id, agent_id) for agent_id in wanted}
+        if present is None or not asked <= batch.asked:
+            batch.asked |= asked
+            # As many as the batch may need: each gets one before anybody gets a second.
+            rows = await intake_store.fetch_present_agents(connection, queue.id, wanted, batch.size)
+            present = {**(present or {}), **{row["agent_id"]: row["given_at"] for row in rows}}
+            batch.present[queue.id] = present
+        free = [FreeAgent(agent_id, batch.given.get(agent_id, at)) for agent_id, at in present.items()]
         return decide_agent(free, voice=False, last_agent_id=last, owner_agent_id=owner)
 
 

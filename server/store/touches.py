@@ -36,10 +36,6 @@ async def fetch_ticket_for_reply(
     return await connection.fetchrow(SQL.fetch_ticket_for_reply, ticket_id, address.lower(), mail_key)
 
 
-async def next_ticket_id(connection: Connection) -> int:
-    return int(await connection.fetchval(SQL.next_ticket_id))
-
-
 async def write_touch(connection: Connection, values: Sequence[Any]) -> None:
     """Ticket (opened or moved up), contact, raw blob and message; order of ``touches.sql``."""
     await connection.execute(SQL.write_touch, *values)

@@ -10,6 +10,7 @@ SELECT (SELECT count(*) FROM fresh) AS fresh,
        (SELECT json_build_object('id', c.id, 'ticket_id', c.ticket_id) FROM contacts c
         WHERE c.unit_id = 1 AND c.source = $1 AND c.call_key = $2) AS existing,
        nextval('object_id') AS contact_id, nextval('object_id') AS message_id, nextval('object_id') AS customer_id,
+       nextval('ticket_id') AS ticket_id,
        (SELECT m.ticket_id FROM messages m
         WHERE m.unit_id = 1 AND m.message_id = ANY ($5::text[])
         ORDER BY array_position($5::text[], m.message_id) LIMIT 1) AS thread_ticket_id,
@@ -46,9 +47,6 @@ SELECT t.id, t.subject, t.status, t.assignee_agent_id, t.customer_id, t.queue_id
        OR EXISTS (SELECT FROM customer_emails e
                   WHERE e.customer_id = t.customer_id AND e.match_key = $3) AS participant
 FROM chain t WHERE t.merged_into IS NULL
-
--- name: next_ticket_id
-SELECT nextval('ticket_id')
 
 -- name: write_touch
 WITH t AS (
