@@ -21,6 +21,10 @@ from server.services import quarantine
 from server.services.take_calls import call_item
 
 log = structlog.get_logger("hooks")
+# Made once: while the intake is full, a refusal must cost next to nothing.
+FULL = b"""{"type": "about:blank", "title": "Service Unavailable", "status": 503, "code": "unavailable", \
+"detail": "the server takes no more for the moment: nothing was taken, send it again"}"""
+COME_AGAIN = {"Retry-After": "1", "Cache-Control": "no-store"}
 SECRET_HEADERS = ("authorization", "cookie", "signature", "secret")
 
 
@@ -69,6 +73,10 @@ def _sources(ctx: Context) -> dict[str, CallSource]:
 @route("GET", "/hooks/calls/{source}", Permission.PUBLIC)
 @route("POST", "/hooks/calls/{source}/{tail:.*}", Permission.PUBLIC)
 async def call_webhook(request: web.Request, ctx: Context, actor: Actor | None) -> web.StreamResponse:
+    if ctx.calls.full:
+        return web.Response(
+            status=503, body=FULL, content_type="application/problem+json", headers=COME_AGAIN
+        )
     source = call_source(ctx, request.match_info["source"])
     provider = providers()[source.provider]
     limit = ctx.settings.server.max_hook_bytes

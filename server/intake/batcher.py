@@ -66,9 +66,14 @@ class Batcher(Generic[Item, Outcome]):
     def waiting(self) -> int:
         return len(self._waiting)
 
+    @property
+    def full(self) -> bool:
+        """True when ``submit`` would refuse: a door may say so before it spends anything on the event."""
+        return self._closing or len(self._waiting) >= self._waiting_max
+
     async def submit(self, item: Item) -> Outcome:
         """Give the item to the next batch; returns after its commit. Raises Unavailable when full."""
-        if self._closing or len(self._waiting) >= self._waiting_max:
+        if self.full:
             raise Unavailable("the server takes no more for the moment: send it again", retry_after_seconds=1)
         future: asyncio.Future[Outcome] = asyncio.get_running_loop().create_future()
         self._waiting.append((item, future))
