@@ -111,6 +111,8 @@ CREATE TABLE customer_phones (
     PRIMARY KEY (customer_id, number, extension)
 );
 CREATE INDEX customer_phones_number ON customer_phones (unit_id, number);
+-- A national spelling, of whatever country, is the end of the number without its trunk zero.
+CREATE INDEX customer_phones_end ON customer_phones (unit_id, reverse(number));
 
 CREATE TABLE customer_emails (
     unit_id smallint NOT NULL DEFAULT 1,

@@ -22,6 +22,7 @@ from server.store import audit
 from server.store import customers as store
 from server.store.pool import Connection, Pool, transaction_errors
 
+MIN_END_DIGITS = 4  # fewer are the end of too many numbers
 ALL_FIELDS = (*WRITABLE, "provisional")
 
 
@@ -213,7 +214,7 @@ async def list_customers(
     """``{"items", "next"}``, newest first.
 
     ``phone`` in any spelling and ``email`` are exact, ``external_id`` is ``system:id``; ``q`` is what
-    somebody typed: a name, a number or its beginning, an address, a customer's number. ``filters``:
+    somebody typed: a name, a number, its beginning or its end, an address, a customer's number. ``filters``:
     provisional, owner_agent_id, kind, tier, tag. Raises Invalid.
     """
     asked: dict[str, Any] = dict(filters)
@@ -255,6 +256,8 @@ def _meanings(q: str, country: str) -> dict[str, Any]:
         if code and not q.lstrip().startswith(("+", "00")):
             starts.append(f"+{code}{digits}")
         found["starts"] = starts
+        if len(digits) >= MIN_END_DIGITS:
+            found["end"] = digits
     upper = q.upper()
     if upper.startswith("C-") and upper[2:].isascii() and upper[2:].isdigit():
         found["number"] = f"C-{upper[2:].lstrip('0'):0>6}"

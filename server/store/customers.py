@@ -122,6 +122,13 @@ def _search(where: Where, filters: Mapping[str, Any], most: str) -> list[str]:
             "(SELECT customer_id FROM customer_phones WHERE unit_id = 1 "
             f"AND number BETWEEN {low} AND {high} AND number LIKE {pattern} LIMIT 1000)"
         )
+    if filters.get("end"):
+        start = filters["end"][::-1]
+        low, high, pattern = where.value(start), where.value(start + "9" * 16), where.value(start + "%")
+        found.append(
+            "(SELECT customer_id FROM customer_phones WHERE unit_id = 1 "
+            f"AND reverse(number) BETWEEN {low} AND {high} AND reverse(number) LIKE {pattern} LIMIT 1000)"
+        )
     if filters.get("address_start"):
         start = filters["address_start"]
         low, high = where.value(start), where.value(start + "\U0010ffff")
