@@ -21,7 +21,7 @@ from server.services.take_calls import IntakeRules
 from server.services.tickets import open_ticket, update_ticket
 from server.store import console as store
 from server.store import pops
-from server.store.pool import Pool, transaction_errors
+from server.store.pool import Connection, Pool, transaction_errors
 
 LIVE = timedelta(hours=12)
 RECENT = timedelta(hours=18)
@@ -100,7 +100,10 @@ async def current_contact_id(pool: Pool, actor: Actor) -> int | None:
 
 
 async def contact_card(pool: Pool, directory: Directory, contact_id: int) -> dict[str, Any]:
-    """The pop of a contact as it stands now, with its candidates in full. Raises NotFound."""
+    """The pop of a contact as it stands now, with its candidates in full. Raises NotFound.
+
+    ``is_confirmed``: an agent said that this is the customer, or the number is a verified one of theirs.
+    """
     now = datetime.now(UTC)
     async with transaction_errors(), pool.acquire() as connection:
         text = await payload_of_contact(connection, contact_id, "ringing", directory, now)
@@ -111,6 +114,7 @@ async def contact_card(pool: Pool, directory: Directory, contact_id: int) -> dic
         rows = await store.fetch_candidates(connection, wanted) if wanted else []
         key = lesson_key(contact)
         refused = await store.fetch_refused(connection, key) if key else set()
+        card["is_confirmed"] = await _is_confirmed(connection, card["customer"], contact, key)
     known = {str(row["id"]): dict(row) for row in rows if row["id"] not in refused}
     card["candidates"] = [
         known[one] | {"score": what.get("score"), "reason": what.get("reason", "")}
@@ -122,6 +126,17 @@ async def contact_card(pool: Pool, directory: Directory, contact_id: int) -> dic
     card["answered_by"] = directory.agents.get(int(contact["agent_id"] or 0))
     card["is_live"] = contact["channel"] == "call" and contact["ended_at"] is None
     return card
+
+
+async def _is_confirmed(connection: Connection, customer: Row | None, contact: Row, key: str | None) -> bool:
+    if customer is None or customer["provisional"]:
+        return False
+    if key is None:
+        return True  # without a number nothing but an agent's word finds a customer
+    peer = contact["ani"] if contact["direction"] == "inbound" else contact["dnis"]
+    if any(one["verified"] and one["number"] == peer for one in customer["phones"]):
+        return True
+    return await store.is_taught(connection, key, int(customer["id"]))
 
 
 def lesson_key(contact: Row) -> str | None:

@@ -47,6 +47,10 @@ async def fetch_refused(pool: Executor, key: str) -> set[int]:
     return {row["customer_id"] for row in await pool.fetch(SQL.fetch_refused, key)}
 
 
+async def is_taught(pool: Executor, key: str, customer_id: int) -> bool:
+    return bool(await pool.fetchval(SQL.is_taught, key, customer_id))
+
+
 async def fetch_ticket_contacts(pool: Executor, ticket_id: int) -> Rows:
     return await pool.fetch(SQL.fetch_ticket_contacts, ticket_id)
 

@@ -70,6 +70,11 @@ WHERE k.id = ANY ($1::bigint[]) AND k.deleted_at IS NULL AND k.merged_into IS NU
 SELECT DISTINCT l.customer_id FROM lessons l
 WHERE l.unit_id = 1 AND l.key = $1 AND l.verdict = 'never' AND l.undone_at IS NULL
 
+-- name: is_taught
+-- Whether an agent said of this number or address: it is this customer.
+SELECT EXISTS (SELECT FROM lessons l
+               WHERE l.unit_id = 1 AND l.key = $1 AND l.customer_id = $2 AND l.verdict = 'is' AND l.undone_at IS NULL)
+
 -- name: fetch_ticket_contacts
 SELECT c.id, c.channel, c.direction, c.state, c.ani, c.dnis, c.withheld, c.started_at, c.answered_at, c.ended_at,
        c.recording_url, c.disposition, c.hangup_cause, c.continued, a.name AS agent_name

@@ -28,6 +28,14 @@ async def test_a_call_pops_is_confirmed_and_answered(console: Console) -> None:
     await expect(page.locator(".desk-beside")).to_contain_text("Mary Shaw")
     row = await console.ctx.pool.fetchrow("SELECT customer_id, match FROM contacts")
     assert (row["customer_id"], row["match"]) == (mary, "matched")
+    # What was confirmed is not asked again, and its key does nothing any more.
+    for again in (False, True):
+        if again:
+            await page.reload()
+            await console.ready(page)
+        await expect(page.locator(".desk-current")).to_contain_text("Confirmed")
+        await expect(page.get_by_role("button", name="This is the caller")).to_have_count(0)
+        await expect(page.locator('[data-key="c"]')).to_have_count(0)
     assert await console.ctx.pool.fetchval("SELECT count(*) FROM pops WHERE acked_at IS NULL") == 0
     await console.call("442079460123", event="answer", answeringNumber="101", user="Priya")
     await expect(page.locator(".desk-current")).to_contain_text("In conversation")
