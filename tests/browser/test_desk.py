@@ -120,6 +120,33 @@ async def test_several_pops_wait_their_turn(console: Console) -> None:
     await expect(page.locator(".pop")).to_have_count(0)
 
 
+async def test_calls_that_are_over_do_not_pile_up(console: Console) -> None:
+    pool, names = console.ctx.pool, ("Ann First", "Ben Second", "Cy Third", "Di Fourth")
+    for place, name in enumerate(names, 1):
+        await console.customer(name, phones=[{"number": f"+44207946040{place}"}])
+    page = await console.log_in(await console.window())
+    await console.ready(page)
+    await page.goto("about:blank")
+    # Away while Ann called and gave up: no card, but the list tells of it.
+    await console.call("442079460401", call_id="c1", user="101")
+    await console.call("442079460401", call_id="c1", event="hangup", cause="normalClearing")
+    await page.goto(console.url)
+    await console.ready(page)
+    await expect(page.locator("#queue")).to_contain_text("Ann First")
+    for place in (2, 3, 4):
+        await console.call(f"44207946040{place}", call_id=f"c{place}", user="101")
+    card = page.locator(".pop")
+    await expect(card).to_contain_text("Ben Second")
+    await expect(card).to_contain_text("2 more waiting")
+    assert await pool.fetchval("SELECT count(*) FROM pops WHERE acked_at IS NULL") == 0
+    # Who waits behind the card and gives up waits no more.
+    await console.call("442079460403", call_id="c3", event="hangup", cause="normalClearing")
+    await expect(card).to_contain_text("1 more waiting")
+    await console.call("442079460401", call_id="c5", user="101")
+    await page.get_by_role("button", name="Dismiss all").click()
+    await expect(card).to_have_count(0)
+
+
 async def test_the_connection_comes_back_and_one_tab_is_enough(console: Console) -> None:
     await console.customer("Ann First", phones=[{"number": "+442079460401"}])
     context = await console.window()

@@ -5,12 +5,17 @@ import { notify } from "./notify.js";
 import { say } from "./texts.js";
 
 const FRAGMENT_PATIENCE = 900;
+const FRESH = 10_000;
+const OF_A_CALL_ON = ["ringing", "answered", "transferred"];
 const plainTitle = document.title;
 const queue = [];
 let shown = null;
 let blink = 0;
 
-export function popComes(socket, frame) {
+export async function popComes(socket, frame) {
+  // What comes late (the agent was away) is looked at first: a call that is over needs nobody any more.
+  const late = Math.abs(Date.now() - Date.parse(frame.created_at)) > FRESH;
+  if (late && isOver({ frame }, await look({ frame }))) { socket.ack(frame.id); return; }
   const contact = frame.contact;
   const known = [shown, ...queue].find((one) => one && one.frame.contact.id === contact.id);
   if (known) {
@@ -62,8 +67,17 @@ export function accept() {
   return true;
 }
 
-export function contactChanged(id) {
-  if (shown && shown.frame.contact.id === id) fill(shown);
+export async function contactChanged(id) {
+  if (shown && shown.frame.contact.id === id) { fill(shown); return; }
+  const waits = queue.find((one) => one.frame.contact.id === id);
+  if (!waits || !isOver(waits, await look(waits)) || !queue.includes(waits)) return;
+  queue.splice(queue.indexOf(waits), 1);
+  more();
+}
+
+// Of a callback that is due the call ended long ago: only a pop of a call that was on can be over.
+function isOver(one, body) {
+  return body?.dataset.over !== undefined && OF_A_CALL_ON.includes(one.frame.reason);
 }
 
 function next() {
@@ -74,9 +88,11 @@ function next() {
   card.querySelector("[data-pop-accept]").addEventListener("click", accept);
   card.querySelector("[data-pop-later]").addEventListener("click", dismiss);
   card.querySelector("[data-pop-more]").addEventListener("click", turn);
+  card.querySelector("[data-pop-none]").addEventListener("click", dismissAll);
   shown.card = card;
-  fill(shown).then(() => {
+  fill(shown).then((body) => {
     if (!shown || shown.card !== card) return;
+    if (isOver(shown, body)) { dismiss(); return; }
     document.getElementById("pops").replaceChildren(card);
     more();
     settle();
@@ -96,23 +112,39 @@ function dismiss() {
   more();
 }
 
+function dismissAll() {
+  queue.length = 0;
+  dismiss();
+}
+
 async function fill(one) {
   const place = one.card.querySelector(".pop-content");
+  const body = await look(one);
+  if (body) {
+    place.replaceChildren(body);
+    follow(one, body);
+  } else if (!place.firstChild) place.replaceChildren(plain(one.frame));
+  return body;
+}
+
+// The contact as it stands now, drawn by the server; null when that takes too long.
+async function look(one) {
   try {
     const path = `/desk/pop/${one.frame.contact.id}?reason=${one.frame.reason}`;
     const answer = await fetch(path, { headers: { "HX-Request": "true" }, signal: AbortSignal.timeout(FRAGMENT_PATIENCE) });
-    if (!answer.ok) throw new Error(String(answer.status));
-    const parsed = new DOMParser().parseFromString(await answer.text(), "text/html");
-    place.replaceChildren(...parsed.body.childNodes);
-    follow(one, place.firstElementChild);
+    if (!answer.ok) return null;
+    return new DOMParser().parseFromString(await answer.text(), "text/html").body.firstElementChild;
   } catch {
-    if (!place.firstChild) place.replaceChildren(plain(one.frame));
+    return null;
   }
 }
 
 // Who picks up the telephone need not press a key; and what a colleague answered needs nobody's eyes for long.
 function follow(one, body) {
-  if (one !== shown || body?.dataset.state !== "answered" || one.frame.contact.channel !== "call") return;
+  if (one !== shown) return;
+  // An ended call makes room for who still waits.
+  if (isOver(one, body) && queue.length > 0) setTimeout(() => { if (one === shown && queue.length > 0) dismiss(); }, 4000);
+  if (body.dataset.state !== "answered" || one.frame.contact.channel !== "call") return;
   const own = document.querySelector('meta[name="ringpost-agent"]').content;
   if (body.dataset.agent !== own) setTimeout(() => { if (one === shown) dismiss(); }, 4000);
   else if (document.getElementById("work") && !document.querySelector("#work [data-dirty]") && queue.length === 0) accept();
@@ -137,6 +169,7 @@ function plain(frame) {
 function more() {
   const button = shown?.card?.querySelector("[data-pop-more]");
   if (!button) return;
+  shown.card.querySelector("[data-pop-none]").hidden = queue.length < 2;
   button.hidden = queue.length === 0;
   button.textContent = queue.length === 1 ? say("more_one") : say("more_many", { count: queue.length });
 }
