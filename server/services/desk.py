@@ -72,13 +72,23 @@ def _ticket(row: asyncpg.Record, now: datetime) -> dict[str, Any]:
 
 
 def due_of(row: Row, now: datetime) -> dict[str, Any]:
-    """The next thing due: the first response until it was given, then the solution."""
+    """The next thing due: the first response until it was given, then the solution; and which of them is late."""
     if row["status"] not in ("open", "waiting"):
-        return {"due_at": None, "due_kind": "", "overdue": False}
+        return {
+            "due_at": None,
+            "due_kind": "",
+            "overdue": False,
+            "response_late": False,
+            "solution_late": False,
+        }
     first, solve = _moment(row["first_response_due_at"]), _moment(row["resolve_due_at"])
+    late = {
+        "response_late": row["first_responded_at"] is None and first is not None and first < now,
+        "solution_late": solve is not None and solve < now,
+    }
     if row["first_responded_at"] is None and first is not None and (solve is None or first <= solve):
-        return {"due_at": first, "due_kind": "response", "overdue": first < now}
-    return {"due_at": solve, "due_kind": "solution", "overdue": solve is not None and solve < now}
+        return {"due_at": first, "due_kind": "response", "overdue": first < now, **late}
+    return {"due_at": solve, "due_kind": "solution", "overdue": late["solution_late"], **late}
 
 
 def _moment(value: datetime | str | None) -> datetime | None:

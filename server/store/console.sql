@@ -4,7 +4,9 @@ SELECT t.id, t.subject, t.status, t.priority, t.channel, t.updated_at, t.created
 FROM tickets t
 LEFT JOIN customers k ON k.id = t.customer_id
 WHERE t.assignee_agent_id = $1 AND t.status = ANY ('{open,waiting}') AND t.merged_into IS NULL
-ORDER BY (t.status = 'open') DESC, (t.priority = 'urgent') DESC, t.resolve_due_at NULLS LAST, t.id DESC
+-- What is overdue has the earliest time, so it comes first.
+ORDER BY least(CASE WHEN t.first_responded_at IS NULL THEN t.first_response_due_at END, t.resolve_due_at) NULLS LAST,
+         (t.priority = 'urgent') DESC, t.id DESC
 LIMIT $2
 
 -- name: fetch_waiting
