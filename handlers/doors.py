@@ -9,6 +9,7 @@ from types import ModuleType
 from aiohttp import web
 
 from handlers import agent_socket
+from handlers.console.door import error_page
 from handlers.http import build_http_app
 from handlers.mail.door import mail_door
 from server.app import Handlers
@@ -30,7 +31,7 @@ def route_modules() -> list[ModuleType]:
 
 
 def http_app(ctx: Context) -> web.Application:
-    return build_http_app(ctx, route_modules())
+    return build_http_app(ctx, route_modules(), error_page)
 
 
 HANDLERS = Handlers(http=http_app, socket=agent_socket.AgentSocket, mail=mail_door)

@@ -21,7 +21,7 @@ from aiohttp.typedefs import Handler as AiohttpHandler
 
 from handlers.errors import fault_response, problem, problem_response
 from server.context import Context
-from server.domain.errors import Forbidden, NotAuthenticated, RingpostError
+from server.domain.errors import Forbidden, NotAuthenticated, NotFound, RingpostError
 from server.domain.permission import Actor, Permission, require
 
 COOKIE = "ringpost_session"
@@ -64,8 +64,21 @@ def routes_of(modules: Iterable[ModuleType]) -> list[Route]:
     return sorted(found.values(), key=lambda one: (one.path.count("{"), one.path, one.method))
 
 
-def build_http_app(ctx: Context, modules: Iterable[ModuleType]) -> web.Application:
+Lost = Callable[[web.Request, Context, Actor | None, RingpostError], web.Response]
+LOST: web.AppKey[Callable[[web.Request], Awaitable[web.Response]]] = web.AppKey("lost")
+MACHINES = ("/api/", "/hooks/", "/assets/", "/healthz", "/readyz", "/metrics")
+
+
+def build_http_app(ctx: Context, modules: Iterable[ModuleType], lost: Lost | None = None) -> web.Application:
+    """``lost`` is the page for a person whose address leads nowhere."""
     app = web.Application(client_max_size=MAX_BODY_BYTES, middlewares=[_outermost])
+    if lost is not None:
+
+        async def page(request: web.Request) -> web.Response:
+            actor, _ = await authenticate(request, ctx)
+            return lost(request, ctx, actor, NotFound("there is no such page"))
+
+        app[LOST] = page
     for one in routes_of(modules):
         app.router.add_route(one.method, one.path, _guarded(ctx, one))
     app.on_response_prepare.append(_secure)
@@ -141,6 +154,10 @@ async def _outermost(request: web.Request, handler: AiohttpHandler) -> web.Strea
         return await _answered(request, handler)
 
 
+def _is_person(request: web.Request) -> bool:
+    return "text/html" in request.headers.get("Accept", "") and not request.path.startswith(MACHINES)
+
+
 def request_id_of(request: web.Request) -> str:
     """The ``X-Request-Id`` that came, where it is a plain one, else one of ours."""
     said = request.headers.get("X-Request-Id", "")
@@ -155,6 +172,9 @@ async def _answered(request: web.Request, handler: AiohttpHandler) -> web.Stream
     except web.HTTPException as http:
         if http.status < 400:
             raise
+        page = request.app.get(LOST)
+        if http.status == 404 and page is not None and _is_person(request):
+            return await page(request)
         said = {404: "there is nothing here", 405: "this method is not allowed here"}
         answer = problem(http.status, said.get(http.status, http.reason))
         if "Allow" in http.headers:

@@ -17,6 +17,7 @@ from server.services.sessions import Authenticator
 from server.services.take_calls import CallItem, IntakeRules
 from server.services.take_touches import FormItem, MailItem, TouchOutcome
 from server.settings import Mailbox, Settings
+from server.store import pops
 from server.store.pool import Pool
 
 
@@ -54,8 +55,6 @@ class Context:
 
     async def agent_frame(self, actor: Actor) -> dict[str, Any]:
         """The agent of the socket's ``hello``: the agents resource's main fields and the present state."""
-        from server.store import pops
-
         known = self.directory.snapshot.agents.get(actor.agent_id)
         row = await pops.fetch_presence(self.pool, actor.agent_id)
         return {

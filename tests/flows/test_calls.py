@@ -195,3 +195,10 @@ async def test_who_calls_may_be_said_after_the_rest(ringpost: Ringpost) -> None:
     assert (contact["state"], contact["ani"], contact["customer_id"]) == ("answered", "+447700900850", who)
     ticket = await ringpost.api("GET", f"/tickets/{contact['ticket_id']}", "priya")
     assert ticket["customer_id"] == who
+
+
+async def test_an_address_that_leads_nowhere(ringpost: Ringpost) -> None:
+    async with ringpost.http.get(f"{ringpost.url}/nowhere", headers={"Accept": "text/html"}) as answer:
+        assert (answer.status, answer.content_type) == (404, "text/html")
+    async with ringpost.http.get(f"{ringpost.url}/api/v1/nowhere", headers={"Accept": "text/html"}) as answer:
+        assert (answer.status, answer.content_type) == (404, "application/problem+json")
