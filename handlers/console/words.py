@@ -93,6 +93,14 @@ LABELS: dict[str, dict[str, tuple[str, str]]] = {
         "return": mark("ticket", "Return"),
         "fault_report": mark("ticket", "Fault report"),
     },
+    "phone": {
+        "mobile": mark("phone", "Mobile"),
+        "work": mark("phone", "Work"),
+        "home": mark("phone", "Home"),
+        "office": mark("phone", "Office"),
+        "fax": mark("phone", "Fax"),
+        "main": mark("phone", "Main line"),
+    },
     "why": {
         "taught": mark("why", "An agent said so before"),
         "external_id": mark("why", "Known by the id of another system"),

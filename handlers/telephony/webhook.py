@@ -110,7 +110,8 @@ async def call_webhook(request: web.Request, ctx: Context, actor: Actor | None) 
 
 def _reason(bad: Exception) -> str:
     if isinstance(bad, RingpostError):
-        return "; ".join([bad.detail, *(f"{name}: {what}" for name, what in bad.fields.items())])[:500]
+        # The fields say it more exactly than the sentence above them.
+        return ("; ".join(f"{name}: {what}" for name, what in bad.fields.items()) or bad.detail)[:500]
     return f"could not be understood ({type(bad).__name__})"
 
 

@@ -44,6 +44,8 @@ async def test_a_call_pops_is_confirmed_and_answered(console: Console) -> None:
     await page.fill("#body", "Dear Mary, a new lamp is on its way.")
     await page.get_by_role("button", name="Send reply").click()
     await expect(page.locator(".course")).to_contain_text("a new lamp is on its way")
+    # What was written is seen at once.
+    await expect(page.locator(".course > li:last-child")).to_be_focused()
     sent = await console.ctx.pool.fetchrow("SELECT rcpt_to FROM outbox")
     assert sent["rcpt_to"] == ["mary@customer.test"]
     await expect(page.locator("#body")).to_have_value("")

@@ -21,6 +21,15 @@ export function preparePage() {
     }
   });
   document.body.addEventListener("htmx:afterSwap", fadeNotices);
+  document.body.addEventListener("htmx:afterSettle", ({ detail }) => {
+    // What was just written is seen: the end of the conversation, above the field that stays at the bottom.
+    if (detail.requestConfig?.elt?.id !== "compose" || detail.requestConfig.verb !== "post" || detail.xhr.status >= 400) return;
+    document.querySelector(".ticket-main")?.scrollIntoView({ block: "end" });
+    const last = document.querySelector(".course > li:last-child");
+    if (!last) return;
+    last.tabIndex = -1;
+    last.focus({ preventScroll: true });
+  });
   document.body.addEventListener("htmx:configRequest", ({ detail }) => {
     // The list marks the contact that the desk shows.
     const contact = document.getElementById("work")?.dataset.contact;
