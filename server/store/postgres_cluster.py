@@ -136,7 +136,7 @@ def small_server_settings() -> dict[str, str]:
         "unix_socket_permissions": "0700",
         "fsync": "on",
         "max_connections": "250",
-        "shared_buffers": f"{max(32, min(256, memory_mb // 8))}MB",
+        "shared_buffers": f"{max(32, min(2048, memory_mb // 8))}MB",
         "effective_cache_size": f"{max(128, memory_mb // 2)}MB",
         "work_mem": "8MB",
         "maintenance_work_mem": f"{max(32, min(256, memory_mb // 16))}MB",
