@@ -125,6 +125,8 @@ class AgentSocket:
             timer.cancel()
         tasks: list[asyncio.Task[None]] = []
         try:
+            # What is offered on connecting is held back until the stored pops are read, and shown once.
+            await ctx.presence.connected(actor.agent_id)
             hello = {
                 "type": "hello",
                 "agent": await ctx.agent_frame(actor),
@@ -135,7 +137,6 @@ class AgentSocket:
             closer = asyncio.create_task(_close(connection, session, over, writer))
             tasks = [writer, closer]
             session.resume(await ctx.presence.unacked(actor.agent_id))
-            await ctx.presence.connected(actor.agent_id)
             async for frame in connection:
                 await self._receive(session, actor, frame)
         finally:

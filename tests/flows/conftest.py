@@ -119,7 +119,8 @@ class Ringpost:
             )
         )
         socket = Socket(connection)
-        await socket.next("hello")
+        hello = await socket.next("hello")
+        assert hello["agent"]["state"] in ("available", "not_ready")
         # The answer to a ping comes after presence and resume are done.
         await socket.quiet()
         return socket
