@@ -35,9 +35,11 @@ class Mailboxes:
         return self._by_address.get(local.partition("+")[0] + at + domain)
 
 
-async def take_mail(ctx: Context, raw: bytes, envelope_from: str, rcpt_to: list[str]) -> None:
+async def take_mail(
+    ctx: Context, raw: bytes, envelope_from: str, rcpt_to: list[str], boxes: Mailboxes | None = None
+) -> None:
     """Take one mail in; returns after commit. Raises Unavailable; anything else is kept in quarantine."""
-    boxes = Mailboxes(ctx.settings)
+    boxes = boxes or Mailboxes(ctx.settings)
     mailbox = next((name for address in rcpt_to if (name := boxes.find(address)) is not None), None)
     if mailbox is None:
         mailbox = next(iter(ctx.settings.mailboxes), "")
@@ -67,7 +69,7 @@ def mail_door(ctx: Context) -> MailDoor:
     boxes = Mailboxes(ctx.settings)
 
     async def take_in(raw: bytes, envelope_from: str, rcpt_to: list[str], peer: str) -> None:
-        await take_mail(ctx, raw, envelope_from, rcpt_to)
+        await take_mail(ctx, raw, envelope_from, rcpt_to, boxes)
 
     return MailDoor(
         knows_recipient=lambda address: boxes.find(address) is not None,

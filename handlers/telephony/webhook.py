@@ -19,6 +19,7 @@ from server.domain.outcome import CallOutcome
 from server.domain.permission import Actor, Permission
 from server.services import quarantine
 from server.services.take_calls import call_item
+from server.settings import Settings
 
 log = structlog.get_logger("hooks")
 # Made once: while the intake is full, a refusal must cost next to nothing.
@@ -35,23 +36,23 @@ def providers() -> Mapping[str, Provider]:
 
 def call_source(ctx: Context, name: str) -> CallSource:
     """The configured source of that name. Raises NotFound."""
-    return _sources(ctx)[name] if name in _sources(ctx) else _unknown(name)
+    found = _sources(ctx).get(name)
+    if found is None:
+        raise NotFound(f"there is no call source {name[:64]!r}: configure [call_sources.{name[:64]}]")
+    return found
 
 
-def _unknown(name: str) -> CallSource:
-    raise NotFound(f"there is no call source {name[:64]!r}: configure [call_sources.{name[:64]}]")
-
-
-_cache: dict[int, tuple[str, dict[str, CallSource]]] = {}
+_made: tuple[Settings, str, dict[str, CallSource]] | None = None
 
 
 def _sources(ctx: Context) -> dict[str, CallSource]:
     """Made once: the settings are frozen, the public address is known from the start."""
-    cached = _cache.get(id(ctx.settings))
-    if cached is not None and cached[0] == ctx.public_url:
-        return cached[1]
+    global _made  # noqa: PLW0603
+    origin = ctx.public_url
+    if _made is not None and _made[0] is ctx.settings and _made[1] == origin:
+        return _made[2]
     region = ctx.settings.region.default_country
-    made = {
+    sources = {
         name: CallSource(
             name=name,
             provider=said.provider,
@@ -59,14 +60,13 @@ def _sources(ctx: Context) -> dict[str, CallSource]:
             country=said.country or region,
             queue=said.queue,
             ring=said.ring,
-            hook_url=f"{ctx.public_url}/hooks/calls/{name}",
+            hook_url=f"{origin}/hooks/calls/{name}",
             options={key: str(value) for key, value in (said.model_extra or {}).items()},
         )
         for name, said in ctx.settings.call_sources.items()
     }
-    _cache.clear()
-    _cache[id(ctx.settings)] = (ctx.public_url, made)
-    return made
+    _made = (ctx.settings, origin, sources)
+    return sources
 
 
 @route("POST", "/hooks/calls/{source}", Permission.PUBLIC)

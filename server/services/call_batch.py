@@ -24,12 +24,12 @@ from server.services.call_contact import (
     ContactPop,
     Found,
     decide_continued,
-    evidence_of,
     provisional,
 )
 from server.services.call_item import CallItem, IntakeRules, caller_words
 from server.services.call_rows import changed_row, contact_frame, identity_row, new_row
 from server.services.call_work import Work, work_of
+from server.services.match_rows import evidence_of
 from server.services.pop_payload import customer_of_found, payload_of_contact, pop_payload, recent_of
 from server.store import intake as store
 from server.store.pool import Connection

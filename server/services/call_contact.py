@@ -10,8 +10,9 @@ from typing import Any
 import asyncpg
 
 from server.domain.call import Call
-from server.domain.matching import Evidence, Match
+from server.domain.matching import Match
 from server.services.call_item import CallItem
+from server.services.match_rows import candidates_of
 
 Found = dict[str, Any]  # a candidate as ``read_batch`` gives it
 
@@ -42,17 +43,7 @@ class Contact:
     def settle(self, match: Match) -> None:
         """Keep the decision: the word, the candidates with score and reason, the customer if one was chosen."""
         self.match = match.word
-        names = {row["id"]: row["name"] for row in self.found}
-        self.candidates = [
-            {
-                "customer_id": str(candidate.customer_id),
-                "name": names[candidate.customer_id],
-                "score": round(candidate.score, 3),
-                "reason": candidate.reason,
-            }
-            for candidate in match.candidates
-            if match.word != "unknown"  # one that nobody has confirmed is no candidate beside itself
-        ]
+        self.candidates = candidates_of(match, {row["id"]: row["name"] for row in self.found})
         chosen = match.chosen
         self.customer_id = chosen.customer_id if chosen is not None else None
 
@@ -68,13 +59,6 @@ def decide_continued(
         if ticket["status"] in ("open", "waiting") and now - updated <= window:
             return ticket
     return None
-
-
-def evidence_of(row: dict[str, Any]) -> Evidence:
-    kind = {"is": "taught", "never": "refused"}.get(row.get("verdict") or "", "phone")
-    return Evidence(
-        customer_id=row["id"], kind=kind, verified=bool(row["verified"]), provisional=bool(row["provisional"])
-    )
 
 
 def provisional(new_id: int, name: str, e164: str, now: datetime) -> dict[str, Any]:

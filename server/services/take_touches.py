@@ -19,13 +19,14 @@ import asyncpg
 from server.domain.directory import Queue
 from server.domain.identity import email_match_key, normalise_email, normalise_phone
 from server.domain.mail import ParsedMail
-from server.domain.matching import Evidence, decide_match
+from server.domain.matching import decide_match
 from server.domain.names import search_key
 from server.domain.routing import FreeAgent, decide_agent
 from server.domain.view import ticket_number
 from server.mail.reply import split_reply
 from server.push.hub import Hub, Pop
 from server.services.directory import DirectoryKeeper
+from server.services.match_rows import candidates_of, evidence_of
 from server.services.pop_payload import payload_of_contact
 from server.services.take_calls import IntakeRules
 from server.store import intake as intake_store
@@ -244,30 +245,9 @@ class TouchIntake:
         self, connection: Connection, touch: _Touch, row: asyncpg.Record, ticket: asyncpg.Record | None
     ) -> tuple[str, list[dict[str, Any]], dict[str, Any] | None]:
         found: list[dict[str, Any]] = json.loads(row["found"]) if row["found"] else []
-        kinds = {"is": "taught", "never": "refused"}
-        match = decide_match(
-            [
-                Evidence(
-                    customer_id=one["id"],
-                    kind=kinds.get(one["verdict"] or "", one["kind"]),
-                    verified=bool(one["verified"]),
-                    provisional=bool(one["provisional"]),
-                    key=one["key"],
-                )
-                for one in found
-            ]
-        )
+        match = decide_match([evidence_of(one, one["kind"], one["key"]) for one in found])
         by_id = {one["id"]: one for one in found}
-        candidates = [
-            {
-                "customer_id": str(one.customer_id),
-                "name": by_id[one.customer_id]["name"],
-                "score": round(one.score, 3),
-                "reason": one.reason,
-            }
-            for one in match.candidates
-            if match.word != "unknown"
-        ]
+        candidates = candidates_of(match, {one["id"]: one["name"] for one in found})
         if match.chosen is not None:
             return match.word, candidates, by_id[match.chosen.customer_id]
         known_by_ticket = ticket["customer_id"] if ticket is not None else None

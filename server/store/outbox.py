@@ -27,8 +27,3 @@ async def settle(pool: Pool, outbox_id: int, state: str, error: str, now: dateti
 
 async def postpone(pool: Pool, outbox_id: int, until: datetime, error: str) -> None:
     await pool.execute(SQL.postpone, outbox_id, until, error[:1000])
-
-
-async def fetch_assignee(pool: Pool, ticket_id: int | None) -> int | None:
-    found: int | None = await pool.fetchval(SQL.fetch_people, ticket_id)
-    return found

@@ -13,6 +13,3 @@ UPDATE outbox SET state = $2, last_error = $3, sent_at = CASE WHEN $2 = 'sent' T
 
 -- name: postpone
 UPDATE outbox SET next_attempt_at = $2, last_error = $3 WHERE id = $1
-
--- name: fetch_people
-SELECT assignee_agent_id FROM tickets WHERE id = $1
