@@ -10,6 +10,7 @@ import importlib
 import pkgutil
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
+from datetime import UTC, datetime
 from functools import cached_property
 from typing import Protocol
 from urllib.parse import parse_qsl, urlsplit
@@ -21,7 +22,10 @@ from server.domain.outcome import CallOutcome
 
 @dataclass(frozen=True, slots=True)
 class CallSource:
-    """One ``[call_sources.NAME]`` of the settings. ``hook_url`` is its public URL."""
+    """One ``[call_sources.NAME]`` of the settings. ``hook_url`` is its public URL.
+
+    ``options`` are the settings that only this provider knows; a table's are named ``table.key``.
+    """
 
     name: str
     provider: str
@@ -45,6 +49,7 @@ class HookRequest:
     headers: Mapping[str, str]  # case-insensitive
     body: bytes
     peer: str = ""
+    received_at: datetime = field(default_factory=lambda: datetime.now(UTC))
 
     @cached_property
     def query(self) -> list[tuple[str, str]]:

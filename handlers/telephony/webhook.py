@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from datetime import UTC, datetime
 from functools import lru_cache
+from typing import Any
 from urllib.parse import urlencode
 
 import structlog
@@ -61,7 +62,7 @@ def _sources(ctx: Context) -> dict[str, CallSource]:
             queue=said.queue,
             ring=said.ring,
             hook_url=f"{origin}/hooks/calls/{name}",
-            options={key: str(value) for key, value in (said.model_extra or {}).items()},
+            options=dict(_flat(said.model_extra or {})),
         )
         for name, said in ctx.settings.call_sources.items()
     }
@@ -69,9 +70,18 @@ def _sources(ctx: Context) -> dict[str, CallSource]:
     return sources
 
 
+def _flat(extra: Mapping[str, Any], prefix: str = "") -> Iterator[tuple[str, str]]:
+    for key, value in extra.items():
+        if isinstance(value, Mapping):
+            yield from _flat(value, f"{prefix}{key}.")
+        else:
+            yield prefix + key, str(value)
+
+
 @route("POST", "/hooks/calls/{source}", Permission.PUBLIC)
 @route("GET", "/hooks/calls/{source}", Permission.PUBLIC)
 @route("POST", "/hooks/calls/{source}/{tail:.*}", Permission.PUBLIC)
+@route("GET", "/hooks/calls/{source}/{tail:.*}", Permission.PUBLIC)
 async def call_webhook(request: web.Request, ctx: Context, actor: Actor | None) -> web.StreamResponse:
     if ctx.calls.full:
         return web.Response(
@@ -85,15 +95,16 @@ async def call_webhook(request: web.Request, ctx: Context, actor: Actor | None) 
     body = await request.read()
     if len(body) > limit:
         raise TooLarge(f"a webhook may have {limit} bytes")
+    now = datetime.now(UTC)
     hook = HookRequest(
         method=request.method,
         url=ctx.public_url + request.raw_path,
         headers=request.headers,
         body=body,
         peer=request.remote or "",
+        received_at=now,
     )
     provider.verify(source, hook)
-    now = datetime.now(UTC)
     try:
         events = provider.parse(source, hook)
     except Exception as bad:

@@ -57,4 +57,5 @@ class CallEvent:
     cause: str | None = None
     recording_url: str | None = None
     sequence: int | None = None
+    stir: str | None = None  # the carrier's STIR/SHAKEN verdict: "A", "B", "C" (verified), "failed"
     ends_call: bool = False  # this event also ended the leg (a hang-up that says "missed" itself)

@@ -11,6 +11,7 @@ import json
 import os
 from collections.abc import Callable
 from dataclasses import dataclass, field, replace
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
@@ -28,6 +29,7 @@ FOLDERS = {
     "freeswitch_cdr": "freeswitch",
 }
 TOKEN_IN_URL = {"cti"}  # the sample has it in the path, our door takes it as ?token=
+SECRET_KEYS = ("secret", "public_key", "public_key_base64", "public_key_pem")
 PROVIDERS = discover()
 
 
@@ -54,7 +56,13 @@ def replace_request(request: HookRequest, *, drop: tuple[str, ...] = (), **chang
     """A new request (nothing cached), without the headers in ``drop`` and with ``changes``."""
     headers = CIMultiDict((name, value) for name, value in request.headers.items() if name not in drop)
     headers.update(changes.pop("headers", {}))
-    whole = {"method": request.method, "url": request.url, "body": request.body, "peer": request.peer}
+    whole: dict[str, Any] = {
+        "method": request.method,
+        "url": request.url,
+        "body": request.body,
+        "peer": request.peer,
+        "received_at": request.received_at,
+    }
     return HookRequest(headers=CIMultiDictProxy(headers), **(whole | changes))
 
 
@@ -66,6 +74,17 @@ def shared_file(*parts: str) -> Path:
             pytest.fail(f"the real cases are missing: {'/'.join(parts)}")
         pytest.skip(f"the real cases are not here: {'/'.join(parts)}")
     return path
+
+
+BASE_TIME = datetime(2026, 11, 16, 9, 15, tzinfo=UTC)  # of every scenario
+
+
+def sent_at(meta: dict[str, Any]) -> datetime:
+    """When the message was signed, where it says so."""
+    headers = {name.lower(): value for name, value in meta["request"]["headers"].items()}
+    auth = meta.get("auth") or {}
+    stamp = headers.get("telnyx-timestamp") or (auth.get("claims") or {}).get("iat")
+    return datetime.fromtimestamp(int(stamp), UTC) if stamp else BASE_TIME
 
 
 def load_samples(name: str) -> list[Sample]:
@@ -80,7 +99,7 @@ def load_samples(name: str) -> list[Sample]:
         if meta.get("body_sha256"):
             assert hashlib.sha256(body).hexdigest() == meta["body_sha256"], meta_file
         auth = meta.get("auth") or {}
-        secret = auth.get("secret") or auth.get("public_key") or "none"
+        secret = next((auth[key] for key in SECRET_KEYS if auth.get(key)), "none")
         url = meta["request"]["url"]
         if name in TOKEN_IN_URL:
             url = f"https://cti.example.com/hooks/calls/{name}?token={secret}"
@@ -102,6 +121,7 @@ def load_samples(name: str) -> list[Sample]:
                     url=url,
                     headers=CIMultiDictProxy(CIMultiDict(meta["request"]["headers"])),
                     body=body,
+                    received_at=sent_at(meta),
                 ),
                 valid=meta["expect_valid"],
                 neutral=meta.get("neutral"),
