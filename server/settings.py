@@ -10,7 +10,7 @@ import os
 import tomllib
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Any, Literal
+from typing import Annotated, Any, Literal
 from zoneinfo import ZoneInfo
 
 import phonenumbers
@@ -165,6 +165,18 @@ class Form(Section):
     rate_per_minute: int = Field(default=30, ge=1)
 
 
+class IceServer(Section):
+    """A STUN or TURN server (RFC 7064, RFC 7065) for agents whose browser cannot reach the PBX directly."""
+
+    urls: tuple[Annotated[str, Field(pattern=r"^(stuns?|turns?):\S+$")], ...] = Field(min_length=1)
+    username: str = ""
+    credential: SecretStr = SecretStr("")
+
+
+class Softphone(Section):
+    ice_servers: tuple[IceServer, ...] = ()
+
+
 class Settings(Section):
     server: Server
     database: Database
@@ -178,6 +190,7 @@ class Settings(Section):
     call_sources: dict[str, CallSourceSettings] = Field(default_factory=dict)
     mailboxes: dict[str, Mailbox] = Field(default_factory=dict)
     forms: dict[str, Form] = Field(default_factory=dict)
+    softphone: Softphone = Field(default_factory=Softphone)
 
 
 def load_settings(

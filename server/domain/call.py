@@ -7,16 +7,14 @@ cannot matter; "a finished call never goes back" follows because a raised end is
 
 from __future__ import annotations
 
-import json
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
 from enum import StrEnum
+from functools import cached_property
 from typing import Any
 
 from server.domain.event import CallEvent, Direction, EventType
-
-_encode = json.JSONEncoder(separators=(",", ":"), ensure_ascii=False).encode
 
 
 class CallState(StrEnum):
@@ -48,9 +46,12 @@ class Leg:
         return self.answerer or self.agent
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True)
 class Call:
-    """Facts of the whole call, by leg, and what was said of the call itself."""
+    """Facts of the whole call, by leg, and what was said of the call itself.
+
+    What is derived from them is derived once: a batch asks for it several times.
+    """
 
     key: str
     legs: Mapping[str, Leg] = field(default_factory=dict)
@@ -65,7 +66,7 @@ class Call:
 
     # -- derived -------------------------------------------------------------------------------
 
-    @property
+    @cached_property
     def main_leg(self) -> Leg | None:
         """The customer's leg: named like the call, else the earliest without a parent."""
         leg = self.legs.get(self.key)
@@ -74,7 +75,7 @@ class Call:
         roots = [leg for leg in self.legs.values() if leg.parent is None]
         return min(roots, key=lambda leg: (leg.seen_at or 0.0, leg.agent or ""), default=None)
 
-    @property
+    @cached_property
     def direction(self) -> Direction:
         main = self.main_leg
         if main is not None and main.direction is not None:
@@ -82,32 +83,32 @@ class Call:
         said = sorted(leg.direction for leg in self.legs.values() if leg.direction)
         return Direction(said[0]) if said else Direction.INBOUND
 
-    @property
+    @cached_property
     def _roots_ended(self) -> bool:
         roots = [leg for leg in self.legs.values() if leg.parent is None]
         return bool(roots) and all(leg.ended_at is not None for leg in roots)
 
-    @property
+    @cached_property
     def started_at(self) -> datetime | None:
         return _time(_least(leg.seen_at for leg in self.legs.values()))
 
-    @property
+    @cached_property
     def answered_at(self) -> datetime | None:
         return _time(_least(leg.answered_at for leg in self.legs.values()))
 
-    @property
+    @cached_property
     def ended_at(self) -> datetime | None:
         """When the customer's side ended; None while it has not."""
         if self._roots_ended:
             return _time(max(leg.ended_at or 0.0 for leg in self.legs.values() if leg.parent is None))
         return _time(self.swept_at)
 
-    @property
+    @cached_property
     def hangup_cause(self) -> str | None:
         main = self.main_leg
         return (main.cause if main is not None else None) or self.missed_cause
 
-    @property
+    @cached_property
     def agent_ref(self) -> str | None:
         """The agent of the latest answered leg, by the provider's name for the agent."""
         answered = [leg for leg in self.legs.values() if leg.answered_at is not None and leg.talker]
@@ -115,7 +116,7 @@ class Call:
         latest = max(talking, key=lambda leg: (leg.answered_at or 0.0, leg.talker or ""), default=None)
         return latest.talker if latest is not None else None
 
-    @property
+    @cached_property
     def state(self) -> CallState:
         answered = [leg for leg in self.legs.values() if leg.answered_at is not None]
         if self._roots_ended or self.swept_at is not None:
@@ -159,24 +160,21 @@ def apply_event(
     kind = event.type
     forwarded = kind is EventType.TRANSFERRED and event.cause == "forwarded"
     leg = _join_leg(call.legs.get(event.leg_key), event, refs, at)
-    call = replace(call, legs={**call.legs, event.leg_key: leg})
+    said: dict[str, Any] = {"legs": {**call.legs, event.leg_key: leg}}
     if kind is EventType.MISSED:
-        call = replace(
-            call,
-            missed_at=_least((call.missed_at, at)),
-            missed_cause=_greatest_text(call.missed_cause, event.cause),
-        )
+        said["missed_at"] = _least((call.missed_at, at))
+        said["missed_cause"] = _greatest_text(call.missed_cause, event.cause)
     elif kind is EventType.VOICEMAIL:
-        call = replace(call, voicemail_at=_least((call.voicemail_at, at)))
+        said["voicemail_at"] = _least((call.voicemail_at, at))
     elif forwarded:
-        call = replace(call, forwarded=True)
+        said["forwarded"] = True
     elif kind is EventType.TRANSFERRED:
         target = refs[0] if refs else ""
         latest = max((call.transferred_at or 0.0, call.transferred_to or ""), (at, target))
-        call = replace(call, transferred_at=latest[0], transferred_to=latest[1] or None)
+        said["transferred_at"], said["transferred_to"] = latest[0], latest[1] or None
     if event.recording_url:
-        call = replace(call, recording_url=_greatest_text(call.recording_url, event.recording_url))
-    return call
+        said["recording_url"] = _greatest_text(call.recording_url, event.recording_url)
+    return Call(call.key, **said) if not call.legs else replace(call, **said)
 
 
 def _join_leg(old: Leg | None, event: CallEvent, refs: tuple[str, ...], at: float) -> Leg:
@@ -223,35 +221,32 @@ def sweep(call: Call, now: datetime) -> Call:
     return replace(call, swept_at=_least((call.swept_at, now.timestamp())))
 
 
-def dump_call(call: Call) -> str:
-    """The facts as compact JSON, for the row."""
-    legs = {
-        key: (
-            *(leg.parent, leg.agent, leg.answerer, leg.direction),
-            *(leg.seen_at, leg.answered_at, leg.ended_at, leg.cause, leg.hold),
-        )
-        for key, leg in call.legs.items()
-    }
-    rest = {
-        name: value
-        for name, value in (
-            ("missed_at", call.missed_at),
-            ("missed_cause", call.missed_cause),
-            ("voicemail_at", call.voicemail_at),
-            ("transferred_at", call.transferred_at),
-            ("transferred_to", call.transferred_to),
-            ("forwarded", call.forwarded),
-            ("recording_url", call.recording_url),
-            ("swept_at", call.swept_at),
-        )
-        if value
-    }
-    return _encode({"legs": legs, **rest})
+_SAID = (
+    *("missed_at", "missed_cause", "voicemail_at", "transferred_at"),
+    *("transferred_to", "forwarded", "recording_url", "swept_at"),
+)
 
 
-def load_call(key: str, text: str) -> Call:
-    """The inverse of ``dump_call``."""
-    facts: dict[str, Any] = json.loads(text)
+def facts_of(call: Call) -> dict[str, Any]:
+    """The facts as plain values, for the row."""
+    facts: dict[str, Any] = {
+        "legs": {
+            key: (
+                *(leg.parent, leg.agent, leg.answerer, leg.direction),
+                *(leg.seen_at, leg.answered_at, leg.ended_at, leg.cause, leg.hold),
+            )
+            for key, leg in call.legs.items()
+        }
+    }
+    for name in _SAID:
+        if value := getattr(call, name):
+            facts[name] = value
+    return facts
+
+
+def call_of(key: str, facts: dict[str, Any]) -> Call:
+    """The inverse of ``facts_of``, over JSON as well."""
+    facts = dict(facts)
     legs: dict[str, Leg] = {}
     for name, row in facts.pop("legs", {}).items():
         legs[name] = replace(Leg(*row[:8]), hold=tuple(row[8]) if row[8] else None)

@@ -121,8 +121,9 @@ def decide_match(evidence: Sequence[Evidence]) -> Match:
     Candidates come sorted by score, then customer id. Raises ValueError for an unknown kind.
     """
     kept = _without_refused(evidence)
-    kept = _taught_first(kept)
-    kept = _confirmed_first(kept)
+    if len(kept) > 1:  # one piece of evidence, as nearly always, competes with nothing
+        kept = _taught_first(kept)
+        kept = _confirmed_first(kept)
     candidates = sorted(_candidates(kept), key=lambda one: (-one.score, one.customer_id))
     known = [one for one in candidates if not one.provisional and one.score >= WORTH_SHOWING]
     shown = tuple(candidates)
@@ -167,6 +168,8 @@ def _reason(one: Evidence) -> str:
 def _without_refused(evidence: Iterable[Evidence]) -> list[Evidence]:
     everything = list(evidence)
     refused = {(one.customer_id, one.key) for one in everything if one.kind == EvidenceKind.REFUSED}
+    if not refused:
+        return everything
     return [
         one
         for one in everything
@@ -200,6 +203,13 @@ def _candidates(evidence: Iterable[Evidence]) -> Iterable[Candidate]:
     for one in evidence:
         by_customer.setdefault(one.customer_id, []).append(one)
     for customer_id, rows in by_customer.items():
+        if len(rows) == 1:
+            one = rows[0]
+            reason = _reason(one)
+            doubtful = _doubtful(one)
+            score = _SCORES[reason] * (_UNCONFIRMED if doubtful else 1)
+            yield Candidate(customer_id, score, reason, doubtful)
+            continue
         reasons = {_reason(one) for one in rows}
         best: dict[str, str] = {}  # the same key by two reasons is one piece of evidence, not two
         for reason in sorted(reasons, key=lambda word: (-_SCORES[word], word)):

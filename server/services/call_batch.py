@@ -9,7 +9,7 @@ from typing import Any
 import asyncpg
 import orjson
 
-from server.domain.call import Call, CallState, apply_event, load_call
+from server.domain.call import Call, CallState, apply_event, call_of
 from server.domain.directory import Agent, Directory
 from server.domain.event import Direction, EventType
 from server.domain.identity import CallerKind, format_phone
@@ -157,7 +157,7 @@ class CallBatch:
         if contact is not None:
             return contact
         if row["contact_id"] is not None:
-            call = load_call(item.event.call_key, row["legs"])
+            call = call_of(item.event.call_key, orjson.loads(row["legs"]))
             contact = Contact(
                 id=row["contact_id"],
                 is_new=False,

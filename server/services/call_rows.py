@@ -7,7 +7,7 @@ from typing import Any
 
 import orjson
 
-from server.domain.call import dump_call
+from server.domain.call import Call, facts_of
 from server.domain.directory import Directory
 from server.domain.identity import CallerKind
 from server.domain.view import text_id, time_text
@@ -48,7 +48,7 @@ def new_row(contact: Contact) -> tuple[Any, ...]:
         item.ani.e164, item.ani.raw, item.dnis.e164, item.event.display_name or item.ani.display_name or "",
         item.ani.kind is CallerKind.WITHHELD, contact.customer_id, contact.ticket_id, contact.continued,
         contact.agent_id, _array(contact.rung), contact.queue_id, contact.match,
-        orjson.dumps(contact.candidates).decode() if contact.candidates else "[]", dump_call(call),
+        orjson.dumps(contact.candidates).decode() if contact.candidates else "[]", _facts(call),
         call.started_at or item.received_at,
         call.answered_at, call.ended_at, call.hangup_cause, call.recording_url,
     )  # fmt: skip
@@ -59,7 +59,7 @@ def changed_row(contact: Contact) -> tuple[Any, ...]:
     item, call, row = contact.item, contact.call, contact.row
     assert row is not None
     return (
-        contact.id, contact.state, contact.agent_id, _array(contact.rung), contact.queue_id, dump_call(call),
+        contact.id, contact.state, contact.agent_id, _array(contact.rung), contact.queue_id, _facts(call),
         call.direction.value, item.ani.e164, item.dnis.e164, call.started_at or row["started_at"],
         call.answered_at, call.ended_at, call.hangup_cause, call.recording_url,
     )  # fmt: skip
@@ -79,3 +79,7 @@ def identity_row(contact: Contact) -> tuple[Any, ...]:
 
 def _array(ids: Sequence[int]) -> str:
     return "{" + ",".join(map(str, ids)) + "}"
+
+
+def _facts(call: Call) -> str:
+    return orjson.dumps(facts_of(call)).decode()

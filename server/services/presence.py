@@ -5,7 +5,9 @@ from __future__ import annotations
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
-from server.domain.call import dump_call, load_call, sweep
+import orjson
+
+from server.domain.call import call_of, facts_of, sweep
 from server.domain.errors import Invalid
 from server.domain.view import time_text
 from server.push.hub import Hub, Pop
@@ -118,8 +120,8 @@ class Presence:
         now = datetime.now(UTC)
         rows = await store.fetch_live_calls(self._pool, now - older_than)
         for row in rows:
-            call = sweep(load_call(row["call_key"], row["legs"]), now)
-            await store.close_swept(self._pool, row["id"], call.state.value, dump_call(call), now)
+            call = sweep(call_of(row["call_key"], orjson.loads(row["legs"])), now)
+            await store.close_swept(self._pool, row["id"], call.state.value, orjson.dumps(facts_of(call)).decode(), now)
             if row["agent_id"] is not None:
                 async with self._pool.acquire() as connection:
                     await intake_store.release(connection, [row["agent_id"]], now)
