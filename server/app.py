@@ -36,7 +36,7 @@ from server.services.take_touches import FormItem, MailItem, TouchIntake
 from server.settings import ROOT, Settings, Smtp
 from server.store import directory as directory_store
 from server.store.embedded import EmbeddedPostgres
-from server.store.intake import SESSION
+from server.store.intake import SESSION, SESSION_SQL
 from server.store.migrations import migrate
 from server.store.pool import Pool, open_pool
 
@@ -107,11 +107,13 @@ async def start(
     pool = await open_pool(dsn, min_size=2, max_size=settings.database.pool_size, reset=False)
     stack.push_async_callback(_close_pool, pool)
     # Writers have connections of their own: their plans are index look-ups, whatever the statistics say.
+    # One more than there are writers for mails, and one that is still giving its locks back.
     writers = await open_pool(
         dsn,
-        min_size=settings.intake.writers + 1,
-        max_size=settings.intake.writers + 1,
+        min_size=settings.intake.writers + 2,
+        max_size=settings.intake.writers + 2,
         session=SESSION,
+        functions=SESSION_SQL,
         reset=False,
     )
     stack.push_async_callback(_close_pool, writers)
@@ -185,6 +187,7 @@ async def start(
     sweep_after = timedelta(seconds=settings.calls.sweep_after_seconds)
     jobs.every("sweep", 30.0, lambda: presence.sweep_calls(sweep_after))
 
+    stack.push_async_callback(call_intake.stop)
     calls.start()
     stack.push_async_callback(calls.stop)
     touches.start()

@@ -12,7 +12,7 @@ from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
 from enum import StrEnum
 from functools import cached_property
-from typing import Any
+from typing import Any, NamedTuple
 
 from server.domain.event import CallEvent, Direction, EventType
 
@@ -64,88 +64,102 @@ class Call:
     recording_url: str | None = None
     swept_at: float | None = None
 
-    # -- derived -------------------------------------------------------------------------------
-
     @cached_property
-    def main_leg(self) -> Leg | None:
-        """The customer's leg: named like the call, else the earliest without a parent."""
-        leg = self.legs.get(self.key)
-        if leg is not None:
-            return leg
-        roots = [leg for leg in self.legs.values() if leg.parent is None]
-        return min(roots, key=lambda leg: (leg.seen_at or 0.0, leg.agent or ""), default=None)
+    def standing(self) -> Standing:
+        """What follows from the facts, worked out once."""
+        return _stand(self)
 
-    @cached_property
-    def direction(self) -> Direction:
-        main = self.main_leg
-        if main is not None and main.direction is not None:
-            return Direction(main.direction)
-        said = sorted(leg.direction for leg in self.legs.values() if leg.direction)
-        return Direction(said[0]) if said else Direction.INBOUND
-
-    @cached_property
-    def _roots_ended(self) -> bool:
-        roots = [leg for leg in self.legs.values() if leg.parent is None]
-        return bool(roots) and all(leg.ended_at is not None for leg in roots)
-
-    @cached_property
-    def started_at(self) -> datetime | None:
-        return _time(_least(leg.seen_at for leg in self.legs.values()))
-
-    @cached_property
-    def answered_at(self) -> datetime | None:
-        return _time(_least(leg.answered_at for leg in self.legs.values()))
-
-    @cached_property
-    def ended_at(self) -> datetime | None:
-        """When the customer's side ended; None while it has not."""
-        if self._roots_ended:
-            return _time(max(leg.ended_at or 0.0 for leg in self.legs.values() if leg.parent is None))
-        return _time(self.swept_at)
-
-    @cached_property
-    def hangup_cause(self) -> str | None:
-        main = self.main_leg
-        return (main.cause if main is not None else None) or self.missed_cause
-
-    @cached_property
-    def agent_ref(self) -> str | None:
-        """The agent of the latest answered leg, by the provider's name for the agent."""
-        answered = [leg for leg in self.legs.values() if leg.answered_at is not None and leg.talker]
-        talking = [leg for leg in answered if leg.ended_at is None] or answered
-        latest = max(talking, key=lambda leg: (leg.answered_at or 0.0, leg.talker or ""), default=None)
-        return latest.talker if latest is not None else None
-
-    @cached_property
+    @property
     def state(self) -> CallState:
-        answered = [leg for leg in self.legs.values() if leg.answered_at is not None]
-        if self._roots_ended or self.swept_at is not None:
-            if self.voicemail_at is not None and not answered:
-                return CallState.VOICEMAIL
-            if answered or self.direction is not Direction.INBOUND:
-                return CallState.ENDED
-            if self.forwarded:
-                return CallState.TRANSFERRED if self.swept_at is None else CallState.ENDED
-            return CallState.MISSED
-        if not answered:
-            if self.voicemail_at is not None:
-                return CallState.VOICEMAIL
-            if self.missed_at is not None and self.direction is Direction.INBOUND:
-                return CallState.MISSED
-        if self.transferred_at is not None and not self._target_answered(answered):
-            return CallState.TRANSFERRED
-        if not answered:
-            return CallState.RINGING
-        held = any(
-            leg.hold is not None and leg.hold[2] and leg.ended_at is None for leg in self.legs.values()
-        )
-        return CallState.HELD if held else CallState.ANSWERED
+        return self.standing.state
 
-    def _target_answered(self, answered: list[Leg]) -> bool:
-        if self.transferred_to is not None:
-            return any(leg.talker == self.transferred_to for leg in answered)
-        # No target named: a pick-up at or after the transfer means that it arrived.
-        return any((leg.answered_at or 0.0) >= (self.transferred_at or 0.0) for leg in answered)
+    @property
+    def answered_at(self) -> datetime | None:
+        return self.standing.answered_at
+
+    @property
+    def ended_at(self) -> datetime | None:
+        return self.standing.ended_at
+
+    @property
+    def agent_ref(self) -> str | None:
+        return self.standing.agent_ref
+
+    @property
+    def direction(self) -> Direction:
+        return self.standing.direction
+
+
+class Standing(NamedTuple):
+    """``ended_at``: when the customer's side ended; ``agent_ref``: of the latest answered leg."""
+
+    state: CallState
+    direction: Direction
+    agent_ref: str | None
+    started_at: datetime | None
+    answered_at: datetime | None
+    ended_at: datetime | None
+    hangup_cause: str | None
+
+
+def _stand(call: Call) -> Standing:
+    legs = list(call.legs.values())
+    roots = [leg for leg in legs if leg.parent is None]
+    answered = [leg for leg in legs if leg.answered_at is not None]
+    # The customer's leg: named like the call, else the earliest without a parent.
+    main = call.legs.get(call.key) or min(
+        roots, key=lambda leg: (leg.seen_at or 0.0, leg.agent or ""), default=None
+    )
+    direction = (main.direction if main is not None else None) or min(
+        (leg.direction for leg in legs if leg.direction), default=Direction.INBOUND
+    )
+    over = bool(roots) and all(leg.ended_at is not None for leg in roots)
+    ended_at = max(leg.ended_at or 0.0 for leg in roots) if over else call.swept_at
+    return Standing(
+        state=_state(call, answered, ended=over or call.swept_at is not None, inbound=direction == "inbound"),
+        direction=Direction(direction),
+        agent_ref=_talker(answered) if answered else None,
+        started_at=_time(_least(leg.seen_at for leg in legs)),
+        answered_at=_time(_least(leg.answered_at for leg in answered)) if answered else None,
+        ended_at=_time(ended_at),
+        hangup_cause=(main.cause if main is not None else None) or call.missed_cause,
+    )
+
+
+def _state(call: Call, answered: list[Leg], *, ended: bool, inbound: bool) -> CallState:
+    if ended:
+        if call.voicemail_at is not None and not answered:
+            return CallState.VOICEMAIL
+        if answered or not inbound:
+            return CallState.ENDED
+        if call.forwarded:
+            return CallState.TRANSFERRED if call.swept_at is None else CallState.ENDED
+        return CallState.MISSED
+    if not answered:
+        if call.voicemail_at is not None:
+            return CallState.VOICEMAIL
+        if call.missed_at is not None and inbound:
+            return CallState.MISSED
+    if call.transferred_at is not None and not _target_answered(call, answered):
+        return CallState.TRANSFERRED
+    if not answered:
+        return CallState.RINGING
+    held = any(leg.hold is not None and leg.hold[2] and leg.ended_at is None for leg in call.legs.values())
+    return CallState.HELD if held else CallState.ANSWERED
+
+
+def _target_answered(call: Call, answered: list[Leg]) -> bool:
+    if call.transferred_to is not None:
+        return any(leg.talker == call.transferred_to for leg in answered)
+    # No target named: a pick-up at or after the transfer means that it arrived.
+    return any((leg.answered_at or 0.0) >= (call.transferred_at or 0.0) for leg in answered)
+
+
+def _talker(answered: list[Leg]) -> str | None:
+    named = [leg for leg in answered if leg.talker]
+    talking = [leg for leg in named if leg.ended_at is None] or named
+    latest = max(talking, key=lambda leg: (leg.answered_at or 0.0, leg.talker or ""), default=None)
+    return latest.talker if latest is not None else None
 
 
 def apply_event(

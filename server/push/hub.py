@@ -112,6 +112,7 @@ class Hub:
 
     def __init__(self) -> None:
         self._sessions: dict[int, Session] = {}
+        self._supervisors: dict[int, Session] = {}
 
     def __len__(self) -> int:
         return len(self._sessions)
@@ -127,6 +128,10 @@ class Hub:
         """An agent has one session: a newer one replaces the older."""
         older = self._sessions.get(session.agent_id)
         self._sessions[session.agent_id] = session
+        if session.role != "agent":
+            self._supervisors[session.agent_id] = session
+        else:
+            self._supervisors.pop(session.agent_id, None)
         if older is not None:
             older.close(REPLACED, "replaced by a newer connection")
 
@@ -134,6 +139,7 @@ class Hub:
         """True when the agent has no session left."""
         if self._sessions.get(session.agent_id) is session:
             del self._sessions[session.agent_id]
+            self._supervisors.pop(session.agent_id, None)
             return True
         return False
 
@@ -151,9 +157,8 @@ class Hub:
                 session.hint(kind, str(about))
 
     def hint_supervisors(self, kind: str, about: int | str) -> None:
-        for session in self._sessions.values():
-            if session.role != "agent":
-                session.hint(kind, str(about))
+        for session in self._supervisors.values():
+            session.hint(kind, str(about))
 
     def hint_all(self, kind: str, about: int | str) -> None:
         for session in self._sessions.values():

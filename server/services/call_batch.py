@@ -2,22 +2,19 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
-from datetime import UTC, datetime
+from collections.abc import Callable, Sequence
 from typing import Any
 
-import asyncpg
 import orjson
 
 from server.domain.call import Call, CallState, apply_event, call_of
 from server.domain.directory import Agent, Directory
 from server.domain.event import Direction, EventType
-from server.domain.identity import CallerKind, format_phone
+from server.domain.identity import format_phone
 from server.domain.matching import decide_match
 from server.domain.names import search_key
 from server.domain.outcome import CallOutcome, RungAgent
 from server.domain.routing import FreeAgent, decide_agent, decide_group
-from server.domain.view import warnings_of
 from server.push.hub import Pop
 from server.services.call_contact import (
     Contact,
@@ -27,10 +24,11 @@ from server.services.call_contact import (
     provisional,
 )
 from server.services.call_item import CallItem, IntakeRules, caller_words
-from server.services.call_rows import changed_row, contact_frame, identity_row, new_row
+from server.services.call_rows import call_payload
 from server.services.call_work import Work, work_of
+from server.services.call_writing import write_batch
 from server.services.match_rows import evidence_of
-from server.services.pop_payload import customer_of_found, payload_of_contact, pop_payload, recent_of
+from server.services.pop_payload import customer_of_found
 from server.store import intake as store
 from server.store.pool import Connection
 
@@ -52,7 +50,7 @@ class CallBatch:
         self.directory = directory
         self.rules = rules
         self.contacts: dict[tuple[str, str], Contact] = {}
-        self.fresh: set[str] = set()
+        self.events: dict[tuple[str, str], tuple[Any, ...]] = {}  # for the ledger
         self.tickets: list[tuple[Any, ...]] = []
         self.customers: list[tuple[Any, ...]] = []
         self.touched: set[int] = set()
@@ -67,7 +65,6 @@ class CallBatch:
         self._duplicates: list[bool] = []
         self.identity: dict[tuple[str, str], Work] = {}
         self.identified: list[Contact] = []
-        self.spare: Iterator[int] = iter(())
 
     def lock_keys(self) -> list[int]:
         keys = []
@@ -80,32 +77,28 @@ class CallBatch:
         return keys
 
     async def work(self, connection: Connection) -> None:
+        """Read under the batch's locks, decide, write. The caller gives the locks back."""
         works = self.works
-        rows = await store.read_batch(
+        rows = await store.lock_and_read(
             connection,
+            self.lock_keys(),
             [work.item.source for work in works],
             [work.item.event.event_key for work in works],
             [work.item.event.call_key for work in works],
             [work.e164 or "" for work in works],
-            [work.item.raw for work in works],
-            [work.item.received_at for work in works],
         )
         for row in rows:
             work = works[row["i"]]
             work.row = row
             if row["found"]:
                 work.found = orjson.loads(row["found"])
-            if row["fresh"]:
-                self.fresh.update(row["fresh"])
             # Who calls is asked of the event that says it, whichever of a call's events came first.
             if work.e164:
                 self.identity.setdefault((work.item.source, work.item.event.call_key), work)
-        wanted = sum(1 for work in works if work.e164 and not work.found)
-        self.spare = iter(await store.next_ids(connection, wanted) if wanted else [])
         await self._find_free(connection)
         for work in works:
             self._take(work)
-        await self._write(connection)
+        await write_batch(connection, self)
 
     async def _find_free(self, connection: Connection) -> None:
         """Who is free in the queues that need routing; the customers' own agents among them."""
@@ -128,21 +121,31 @@ class CallBatch:
 
     def _take(self, work: Work) -> None:
         item = work.item
-        key = f"{item.source}\x1f{item.event.event_key}"
         contact = self._contact(work)
-        duplicate = key not in self.fresh
+        assert work.row is not None
+        key = (item.source, item.event.event_key)
+        duplicate = (
+            work.row["seen"] or key in self.events
+        )  # the same key twice in one batch is a duplicate too
         self._duplicates.append(duplicate)
         if duplicate:
             return
-        self.fresh.discard(key)  # the same key twice in one batch is a duplicate too
+        self.events[key] = (
+            item.source,
+            item.event.event_key,
+            item.event.call_key,
+            item.raw,
+            item.received_at,
+        )
         before = CallState(contact.state) if contact.state else None
         rang = contact.agent_id
         refs = tuple([f"agent:{agent.id}" for agent in work.named]) if work.named else None
         contact.call = apply_event(contact.call, item.event, item.received_at, refs)
-        contact.state = contact.call.state.value
+        stands = contact.call.standing
+        contact.state = stands.state.value
         contact.changed = True
         self._follow_agents(contact, work, before)
-        ended = contact.call.ended_at is not None
+        ended = stands.ended_at is not None
         if rang is not None and (rang != contact.agent_id or (ended and not contact.ended_before)):
             self.freed.add(rang)
         if contact.agent_id is not None and not ended:
@@ -207,11 +210,12 @@ class CallBatch:
                 return
             born = self._born.get(e164)
             if born is None:
-                new_id = next(self.spare)
+                assert work.row is not None
+                new_id = work.row["new_customer_id"]
                 name = item.event.display_name or item.ani.display_name or format_phone(e164, item.country)
                 born = provisional(new_id, name, e164, item.received_at)
                 self._born[e164] = born
-                self.customers.append((new_id, name, "", search_key(name), item.received_at, e164, "", ""))
+                self.customers.append((new_id, name, search_key(name), item.received_at, e164))
             contact.found = [born]
         contact.settle(decide_match([evidence_of(row) for row in contact.found]))
 
@@ -244,9 +248,8 @@ class CallBatch:
             customer["tickets"] = [ticket, *(customer["tickets"] or ())]
         else:
             contact.found.append({"id": None, "tickets": [ticket]})
-        customer_id = contact.customer_id
         self.tickets.append(
-            (new_ticket_id, subject, ticket["queue_id"], None, customer_id, due, resolve, now)
+            (new_ticket_id, subject, ticket["queue_id"], contact.customer_id, due, resolve, now)
         )
 
     # -- whom ------------------------------------------------------------------------------------
@@ -301,74 +304,12 @@ class CallBatch:
         contact.rung.extend(agent.id for agent in new)
         self.pops.extend(ContactPop(agent.id, contact, item, reason) for agent in new)
 
-    def _payload(self, contact: Contact, item: CallItem, reason: str) -> str:
-        customer = customer_of_found(contact.found, contact.customer_id)
-        holder: dict[str, Any] = customer or next((row for row in contact.found if row["id"] is None), {})
-        tickets = holder.get("tickets") or []
-        ticket = next((row for row in tickets if row["id"] == contact.ticket_id), None)
-        return pop_payload(
-            reason=reason,
-            contact=contact_frame(contact, item, self.directory),
-            match=contact.match,
-            customer=customer,
-            candidates=contact.candidates,
-            ticket=ticket,
-            tickets=tickets,
-            recent=recent_of(holder, self.directory),
-            continued=contact.continued,
-            warnings=warnings_of(
-                customer, tickets, withheld=item.peer.kind is CallerKind.WITHHELD, now=item.received_at
-            ),
-            directory=self.directory,
-            now=item.received_at,
-        )
-
-    # -- writing ---------------------------------------------------------------------------------
-
-    async def _write(self, connection: Connection) -> None:
-        changed = sorted(
-            (contact for contact in self.contacts.values() if contact.changed), key=lambda one: one.id
-        )
-        new = [new_row(contact) for contact in changed if contact.is_new]
-        old = [contact for contact in changed if not contact.is_new]
-        if self.customers:
-            await store.insert_provisional(connection, self.customers)
-        # A call that rang and ended within one batch has nothing to pop.
-        self.pops = [pop for pop in self.pops if not pop.contact.ended_before]
-        first = [pop.row for pop in self.pops if pop.contact.is_new]
-        late = [pop for pop in self.pops if not pop.contact.is_new]
-        if new:
-            self._number(await store.write_new(connection, self.tickets, new, first, self.busy))
-        if old:
-            await store.update_contacts(connection, [changed_row(contact) for contact in old])
-            if self.busy and not new:
-                await store.mark_busy(connection, self.busy)
-        if self.identified:
-            await store.identify_contacts(connection, [identity_row(contact) for contact in self.identified])
-        if late:
-            self._number(await store.insert_pops(connection, [pop.row for pop in late]))
-            for pop in late:
-                if self.is_connected(pop.agent_id):
-                    # The call was here before: what the agent sees is read as it stands now.
-                    pop.payload = await payload_of_contact(
-                        connection, pop.contact.id, pop.reason, self.directory, pop.item.received_at
-                    )
-        if self.touched:
-            await store.touch_tickets(connection, self.touched, self.works[0].item.received_at)
-        if self.freed:
-            await store.release(connection, self.freed, datetime.now(UTC))
-
-    def _number(self, rows: Sequence[asyncpg.Record]) -> None:
-        ids = {(row["agent_id"], row["contact_id"]): row["id"] for row in rows}
-        for pop in self.pops:
-            pop.id = ids.get((pop.agent_id, pop.contact.id), pop.id)
-
     # -- answers ---------------------------------------------------------------------------------
 
     def frames(self) -> list[Pop]:
         """The pops for the sockets that are here. An agent who is not gets them on connecting."""
         return [
-            Pop(pop.id, pop.agent_id, pop.payload or self._payload(pop.contact, pop.item, pop.reason))
+            Pop(pop.id, pop.agent_id, pop.payload or call_payload(pop, self.directory))
             for pop in self.pops
             if self.is_connected(pop.agent_id)
         ]

@@ -121,7 +121,9 @@ class Presence:
         rows = await store.fetch_live_calls(self._pool, now - older_than)
         for row in rows:
             call = sweep(call_of(row["call_key"], orjson.loads(row["legs"])), now)
-            await store.close_swept(self._pool, row["id"], call.state.value, orjson.dumps(facts_of(call)).decode(), now)
+            await store.close_swept(
+                self._pool, row["id"], call.state.value, orjson.dumps(facts_of(call)).decode(), now
+            )
             if row["agent_id"] is not None:
                 async with self._pool.acquire() as connection:
                     await intake_store.release(connection, [row["agent_id"]], now)

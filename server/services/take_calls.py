@@ -8,6 +8,7 @@ same transaction and leave for the sockets after COMMIT.
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import Callable
 
 from server.domain.outcome import CallOutcome
@@ -16,7 +17,7 @@ from server.services.call_batch import CallBatch
 from server.services.call_item import CallItem, IntakeRules, call_item
 from server.services.directory import DirectoryKeeper
 from server.store import intake as store
-from server.store.pool import Pool, transaction_errors
+from server.store.pool import Pool, PoolConnection, transaction_errors
 
 __all__ = ["CallIntake", "CallItem", "IntakeRules", "call_item"]
 
@@ -29,20 +30,25 @@ class CallIntake:
         self._directory = directory
         self._hub = hub
         self._rules = rules
+        self._unlocking: set[asyncio.Task[None]] = set()
         self.on_freed: Callable[[set[int]], None] | None = None  # after commit: agents whose call ended
 
     async def commit(self, items: list[CallItem]) -> list[CallOutcome]:
         """One outcome per item, in order. Raises Unavailable when the database is away."""
-        async with transaction_errors(), self._pool.acquire() as connection:
-            batch = CallBatch(items, self._directory.snapshot, self._rules, self._hub.is_connected)
+        async with transaction_errors():
+            connection = await self._pool.acquire()
             try:
-                await store.begin_locked(connection, batch.lock_keys())
+                batch = CallBatch(items, self._directory.snapshot, self._rules, self._hub.is_connected)
                 await batch.work(connection)
-                await connection.execute("COMMIT")
-            except BaseException:
-                if not connection.is_closed():
-                    await connection.execute("ROLLBACK")
-                raise
+            finally:
+                # Committed or not, the locks go back beside the answers, not before them.
+                task = asyncio.create_task(self._unlock(connection), name="intake-unlock")
+                self._unlocking.add(task)
+                task.add_done_callback(self._unlocking.discard)
+        self._publish(batch)
+        return batch.outcomes()
+
+    def _publish(self, batch: CallBatch) -> None:
         self._hub.pop(batch.frames())
         for contact in batch.changed():
             self._hub.hint("contact_changed", contact.id, {*contact.rung, *filter(None, (contact.agent_id,))})
@@ -50,4 +56,15 @@ class CallIntake:
             self._hub.hint_supervisors("queue_changed", queue_id)
         if batch.freed and self.on_freed is not None:
             self.on_freed(batch.freed)
-        return batch.outcomes()
+
+    async def _unlock(self, connection: PoolConnection) -> None:
+        """A connection that cannot give its locks back is closed, which does."""
+        try:
+            await store.unlock(connection)
+        except Exception:
+            connection.terminate()
+        finally:
+            await self._pool.release(connection)
+
+    async def stop(self) -> None:
+        await asyncio.gather(*self._unlocking)

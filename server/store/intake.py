@@ -23,6 +23,9 @@ def lock_key(kind: str, value: str) -> int:
     return (zlib.crc32(kind.encode()) << 31) ^ zlib.crc32(value.encode())
 
 
+SESSION_SQL = (SQL.make_locked_read,)
+"""What a connection of the writers is given when it is made."""
+
 # Every statement of intake is an index look-up by design: a plan made while a table was small must not
 # stay a scan as it grows, and planning again for every batch costs more than the batch.
 SESSION = {
@@ -47,27 +50,34 @@ async def lock(connection: Connection, keys: Iterable[int]) -> None:
     await connection.execute(SQL.lock, sorted(set(keys)))
 
 
-async def read_batch(
+async def lock_and_read(
     connection: Connection,
+    keys: Iterable[int],
     sources: Sequence[str],
     event_keys: Sequence[str],
     call_keys: Sequence[str],
     phones: Sequence[str],
-    payloads: Sequence[bytes],
-    received: Sequence[datetime],
 ) -> list[asyncpg.Record]:
-    """One row per event, in no order; ``i`` is its index, ``fresh`` (first row) the keys not seen before."""
+    """Take the batch's locks, sorted so that two batches cannot deadlock, and read what it needs.
+
+    One row per event, in no order; ``i`` is its index, ``seen`` whether the ledger has it. The locks are
+    this connection's until ``unlock``.
+    """
     return await connection.fetch(
-        SQL.read_batch,
+        SQL.locked_read,
+        sorted(set(keys)),
         UNIT,
         list(range(len(sources))),
         sources,
         event_keys,
         call_keys,
         phones,
-        payloads,
-        received,
     )
+
+
+async def unlock(connection: Connection) -> None:
+    """Give back every lock that ``lock_and_read`` took."""
+    await connection.execute(SQL.unlock)
 
 
 async def fetch_free_agents(
@@ -88,33 +98,45 @@ async def touch_given(connection: Connection, agent_ids: Iterable[int], at: date
     await connection.execute(SQL.touch_given, sorted(set(agent_ids)), at)
 
 
-async def next_ids(connection: Connection, count: int) -> list[int]:
-    return [row[0] for row in await connection.fetch(SQL.next_ids, count)]
-
-
 def columns(rows: Sequence[tuple[Any, ...]], width: int) -> list[list[Any]]:
     """Rows turned into the column arrays that ``unnest`` takes."""
     return [list(column) for column in zip(*rows, strict=True)] if rows else [[] for _ in range(width)]
 
 
+Rows = Sequence[tuple[Any, ...]]
+
+
 async def write_new(
     connection: Connection,
-    tickets: Sequence[tuple[Any, ...]],
-    contacts: Sequence[tuple[Any, ...]],
-    pops: Sequence[tuple[Any, ...]],
+    events: Rows,
+    customers: Rows,
+    tickets: Rows,
+    contacts: Rows,
     busy: Mapping[int, int],
+    going_on: Iterable[int],
+    at: datetime,
+    pops: Rows,
 ) -> list[asyncpg.Record]:
     """Insert a batch; column order is that of ``intake.sql``. Gives (id, agent_id, contact_id) per pop."""
     agents = sorted(busy)
     return await connection.fetch(
         SQL.write_new,
         UNIT,
-        *columns(tickets, 8),
+        *columns(events, 5),
+        *columns(customers, 5),
+        *columns(tickets, 7),
         *columns(contacts, 24),
-        *columns(pops, 3),
         agents,
         [busy[agent_id] for agent_id in agents],
+        sorted(set(going_on)),
+        at,
+        *columns(pops, 3),
     )
+
+
+async def insert_events(connection: Connection, events: Rows) -> None:
+    """Rows (source, event_key, call_key, payload, received_at)."""
+    await connection.execute(SQL.insert_events, UNIT, *columns(events, 5))
 
 
 async def insert_pops(connection: Connection, pops: Sequence[tuple[Any, ...]]) -> list[asyncpg.Record]:

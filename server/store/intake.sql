@@ -1,62 +1,77 @@
--- name: read_batch
--- Ledger and everything that the decision needs, in one round trip. The advisory locks of the batch
--- (calls, numbers, queues) are already held, so what is read cannot be changed by another batch.
--- Lists are put in order by the reader: a sort node per customer cost a third of this statement.
-WITH incoming AS (
-    SELECT *
-    FROM unnest($2::int[], $3::text[], $4::text[], $5::text[], $6::text[], $7::bytea[], $8::timestamptz[])
-        AS t (i, source, event_key, call_key, phone, payload, received_at)
-), fresh AS (
-    INSERT INTO inbound_events (unit_id, source, event_key, call_key, payload, received_at)
-    SELECT $1, source, event_key, call_key, payload, received_at FROM incoming
-    ON CONFLICT DO NOTHING
-    RETURNING source, event_key
-)
-SELECT incoming.i,
-       CASE WHEN incoming.i = 0 THEN (SELECT array_agg(source || chr(31) || event_key) FROM fresh) END AS fresh,
-       c.id AS contact_id, c.state, c.legs, c.agent_id, c.rung_agent_ids, c.queue_id, c.customer_id, c.ticket_id,
-       c.direction, c.ani, c.dnis, c.match, c.continued, c.started_at, c.display_name, c.withheld, c.candidates,
-       CASE WHEN c.id IS NULL THEN nextval('object_id') END AS new_contact_id,
-       CASE WHEN c.id IS NULL THEN nextval('ticket_id') END AS new_ticket_id,
-       CASE WHEN (c.id IS NULL OR (c.customer_id IS NULL AND c.ani IS NULL)) AND incoming.phone <> '' THEN (
-           SELECT json_agg(found)
-           FROM (
-               SELECT k.id, k.number, k.kind, k.name, k.company, k.language, k.time_zone, k.tier, k.blocked,
-                      k.provisional, k.owner_agent_id, k.do_not_contact, k.tags, k.fields, k.notes,
-                      k.created_at, k.updated_at, p.verified, p.label,
-                      (SELECT (array_agg(l.verdict ORDER BY l.id DESC))[1] FROM lessons l
-                       WHERE l.unit_id = $1 AND l.key = 'tel:' || incoming.phone AND l.customer_id = k.id
-                           AND l.undone_at IS NULL) AS verdict,
-                      (SELECT json_agg(json_build_object('number', x.number, 'label', x.label,
-                                  'extension', x.extension, 'verified', x.verified, 'position', x.position))
-                       FROM customer_phones x WHERE x.customer_id = k.id) AS phones,
-                      (SELECT json_agg(json_build_object('address', x.address, 'verified', x.verified,
-                                  'position', x.position))
-                       FROM customer_emails x WHERE x.customer_id = k.id) AS emails,
-                      (SELECT json_agg(t) FROM (
-                          SELECT t.id, t.subject, t.status, t.kind, t.priority, t.queue_id, t.assignee_agent_id,
-                                 t.channel, t.created_at, t.updated_at, t.resolve_due_at
-                          FROM tickets t WHERE t.customer_id = k.id AND t.merged_into IS NULL
-                          ORDER BY -t.id LIMIT 6) t) AS tickets,
-                      (SELECT json_agg(r) FROM (
-                          SELECT r.id, r.channel, r.direction, r.state, r.agent_id, r.ticket_id, r.started_at
-                          FROM contacts r WHERE r.customer_id = k.id
-                          ORDER BY -r.id LIMIT 5) r) AS recent
-               FROM customer_phones p
-               JOIN customers k ON k.id = p.customer_id
-               WHERE p.unit_id = $1 AND p.number = incoming.phone
-                   AND k.deleted_at IS NULL AND k.merged_into IS NULL
-               LIMIT 12
-           ) found
-       ) END AS found
-FROM incoming
--- LIMIT keeps the whole key in the index condition: a plan made while the table was empty would else look
--- at every row of the unit once it has grown.
-LEFT JOIN LATERAL (
-    SELECT * FROM contacts k
-    WHERE k.unit_id = $1 AND k.source = incoming.source AND k.call_key = incoming.call_key
-    LIMIT 1
-) c ON true
+-- name: make_locked_read
+-- Takes a batch's locks and reads all that its decision needs, in one round trip: each statement of a function
+-- sees what was committed before it began, so the read knows whatever the former holder of a lock wrote. The
+-- locks are the session's: they outlast the transaction of the write and are given back after it, while the
+-- answers are on their way. Lists are put in order by the reader: a sort node per customer cost a third of this.
+CREATE FUNCTION pg_temp.locked_read(
+    locks bigint[], p_unit smallint, events int[], sources text[], event_keys text[], call_keys text[], phones text[]
+) RETURNS TABLE (
+    i int, seen boolean, contact_id bigint, state text, legs json, agent_id bigint, rung_agent_ids bigint[],
+    queue_id bigint, customer_id bigint, ticket_id bigint, ani text, match text, continued boolean,
+    started_at timestamptz, new_contact_id bigint, new_ticket_id bigint, new_customer_id bigint, found json
+) LANGUAGE plpgsql AS $$
+#variable_conflict use_column
+BEGIN
+    PERFORM pg_advisory_lock(k) FROM unnest(locks) k;
+    RETURN QUERY
+    SELECT incoming.i,
+           -- Not EXISTS, which a plan made while the ledger was empty answers by hashing all of it.
+           (SELECT true FROM inbound_events e
+            WHERE e.unit_id = p_unit AND e.source = incoming.source AND e.event_key = incoming.event_key
+            LIMIT 1) IS NOT NULL,
+           c.id, c.state, c.legs, c.agent_id, c.rung_agent_ids, c.queue_id, c.customer_id, c.ticket_id,
+           c.ani, c.match, c.continued, c.started_at,
+           CASE WHEN c.id IS NULL THEN nextval('object_id') END,
+           CASE WHEN c.id IS NULL THEN nextval('ticket_id') END,
+           CASE WHEN f.found IS NULL AND incoming.phone <> '' THEN nextval('object_id') END,
+           f.found
+    FROM unnest(events, sources, event_keys, call_keys, phones) AS incoming (i, source, event_key, call_key, phone)
+    -- LIMIT keeps the whole key in the index condition: a plan made while the table was empty would else look
+    -- at every row of the unit once it has grown.
+    LEFT JOIN LATERAL (
+        SELECT * FROM contacts k
+        WHERE k.unit_id = p_unit AND k.source = incoming.source AND k.call_key = incoming.call_key
+        LIMIT 1
+    ) c ON true
+    LEFT JOIN LATERAL (
+        SELECT json_agg(found) AS found
+        FROM (
+            SELECT k.id, k.number, k.kind, k.name, k.company, k.language, k.time_zone, k.tier, k.blocked,
+                   k.provisional, k.owner_agent_id, k.do_not_contact, k.tags, k.fields, k.notes,
+                   k.created_at, k.updated_at, p.verified, p.label,
+                   (SELECT l.verdict FROM lessons l
+                    WHERE l.unit_id = p_unit AND l.key = 'tel:' || incoming.phone AND l.customer_id = k.id
+                        AND l.undone_at IS NULL ORDER BY l.id DESC LIMIT 1) AS verdict,
+                   (SELECT json_agg(x) FROM (
+                       SELECT x.number, x.label, x.extension, x.verified, x.position
+                       FROM customer_phones x WHERE x.customer_id = k.id) x) AS phones,
+                   (SELECT json_agg(x) FROM (
+                       SELECT x.address, x.verified, x.position
+                       FROM customer_emails x WHERE x.customer_id = k.id) x) AS emails,
+                   (SELECT json_agg(t) FROM (
+                       SELECT t.id, t.subject, t.status, t.kind, t.priority, t.queue_id, t.assignee_agent_id,
+                              t.channel, t.created_at, t.updated_at, t.resolve_due_at
+                       FROM tickets t WHERE t.customer_id = k.id AND t.merged_into IS NULL
+                       ORDER BY -t.id LIMIT 6) t) AS tickets,
+                   (SELECT json_agg(r) FROM (
+                       SELECT r.id, r.channel, r.direction, r.state, r.agent_id, r.ticket_id, r.started_at
+                       FROM contacts r WHERE r.customer_id = k.id
+                       ORDER BY -r.id LIMIT 5) r) AS recent
+            FROM customer_phones p
+            JOIN customers k ON k.id = p.customer_id
+            WHERE p.unit_id = p_unit AND p.number = incoming.phone
+                AND k.deleted_at IS NULL AND k.merged_into IS NULL
+            LIMIT 12
+        ) found
+        WHERE incoming.phone <> '' AND (c.id IS NULL OR (c.customer_id IS NULL AND c.ani IS NULL))
+    ) f ON true;
+END $$
+
+-- name: locked_read
+SELECT * FROM pg_temp.locked_read($1, $2, $3, $4, $5, $6, $7)
+
+-- name: unlock
+SELECT pg_advisory_unlock_all()
 
 -- name: fetch_free_agents
 -- Who may be offered a call of these queues, longest idle first; $2 are asked for by name. Begins at the
@@ -95,15 +110,28 @@ UPDATE presence p SET given_at = $2
 FROM locked WHERE p.agent_id = locked.agent_id AND p.agent_id = ANY ($1::bigint[])
 
 -- name: write_new
--- Tickets, contacts, agents who are busy now, and pops of a batch; gives the pops' ids. Agents' rows are
--- locked in order, so that two batches cannot deadlock.
-WITH t AS (
-    INSERT INTO tickets (unit_id, id, kind, subject, queue_id, assignee_agent_id, customer_id, channel,
+-- A batch of new calls: ledger, provisional customers, tickets, contacts, agents who are busy now, tickets that
+-- go on, pops; gives the pops' ids. An event that is in the ledger already is an error: nothing is written then.
+-- Rows of agents and tickets are locked in order, so that two batches cannot deadlock.
+WITH ledger AS (
+    INSERT INTO inbound_events (unit_id, source, event_key, call_key, payload, received_at)
+    SELECT $1, source, event_key, call_key, payload, received_at
+    FROM unnest($2::text[], $3::text[], $4::text[], $5::bytea[], $6::timestamptz[])
+        AS n (source, event_key, call_key, payload, received_at)
+), k AS (
+    INSERT INTO customers (unit_id, id, number, name, provisional, search_key, created_at, updated_at)
+    SELECT $1, id, 'C-' || lpad(id::text, 6, '0'), name, true, search_key, at, at
+    FROM unnest($7::bigint[], $8::text[], $9::text[], $10::timestamptz[]) AS n (id, name, search_key, at)
+), p AS (
+    INSERT INTO customer_phones (unit_id, customer_id, number)
+    SELECT $1, id, phone FROM unnest($7::bigint[], $11::text[]) AS n (id, phone)
+), t AS (
+    INSERT INTO tickets (unit_id, id, kind, subject, queue_id, customer_id, channel,
                          first_response_due_at, resolve_due_at, created_at, updated_at)
-    SELECT $1, id, 'inquiry', subject, queue_id, assignee, customer_id, 'call', response_due, resolve_due, at, at
-    FROM unnest($2::bigint[], $3::text[], $4::bigint[], $5::bigint[], $6::bigint[], $7::timestamptz[],
-                $8::timestamptz[], $9::timestamptz[])
-        AS n (id, subject, queue_id, assignee, customer_id, response_due, resolve_due, at)
+    SELECT $1, id, 'inquiry', subject, queue_id, customer_id, 'call', response_due, resolve_due, at, at
+    FROM unnest($12::bigint[], $13::text[], $14::bigint[], $15::bigint[], $16::timestamptz[], $17::timestamptz[],
+                $18::timestamptz[])
+        AS n (id, subject, queue_id, customer_id, response_due, resolve_due, at)
 ), c AS (
     INSERT INTO contacts (unit_id, id, channel, direction, source, call_key, state, ani, ani_raw, dnis, display_name,
                           withheld, customer_id, ticket_id, continued, agent_id, rung_agent_ids, queue_id, match,
@@ -111,25 +139,39 @@ WITH t AS (
     SELECT $1, id, 'call', direction, source, call_key, state, ani, ani_raw, dnis, display_name,
            withheld, customer_id, ticket_id, continued, agent_id, rung::bigint[], queue_id, match,
            candidates::json, legs::json, started_at, answered_at, ended_at, hangup_cause, recording_url
-    FROM unnest($10::bigint[], $11::text[], $12::text[], $13::text[], $14::text[], $15::text[], $16::text[],
-                $17::text[], $18::text[], $19::boolean[], $20::bigint[], $21::bigint[], $22::boolean[], $23::bigint[],
-                $24::text[], $25::bigint[], $26::text[], $27::text[], $28::text[], $29::timestamptz[],
-                $30::timestamptz[], $31::timestamptz[], $32::text[], $33::text[])
+    FROM unnest($19::bigint[], $20::text[], $21::text[], $22::text[], $23::text[], $24::text[], $25::text[],
+                $26::text[], $27::text[], $28::boolean[], $29::bigint[], $30::bigint[], $31::boolean[], $32::bigint[],
+                $33::text[], $34::bigint[], $35::text[], $36::text[], $37::text[], $38::timestamptz[],
+                $39::timestamptz[], $40::timestamptz[], $41::text[], $42::text[])
         AS n (id, direction, source, call_key, state, ani, ani_raw, dnis, display_name, withheld, customer_id,
               ticket_id, continued, agent_id, rung, queue_id, match, candidates, legs, started_at, answered_at,
               ended_at, hangup_cause, recording_url)
 ), locked AS (
     SELECT p.agent_id FROM presence p
-    WHERE p.agent_id = ANY ($37::bigint[]) AND p.call_id IS NULL ORDER BY p.agent_id FOR UPDATE
+    WHERE p.agent_id = ANY ($43::bigint[]) AND p.call_id IS NULL ORDER BY p.agent_id FOR UPDATE
 ), busy AS (
     UPDATE presence p SET call_id = w.contact_id
-    FROM locked JOIN unnest($37::bigint[], $38::bigint[]) AS w (agent_id, contact_id) ON w.agent_id = locked.agent_id
-    WHERE p.agent_id = locked.agent_id AND p.agent_id = ANY ($37::bigint[])
+    FROM locked JOIN unnest($43::bigint[], $44::bigint[]) AS w (agent_id, contact_id) ON w.agent_id = locked.agent_id
+    WHERE p.agent_id = locked.agent_id AND p.agent_id = ANY ($43::bigint[])
+), going_on AS (
+    SELECT id FROM tickets WHERE id = ANY ($45::bigint[]) ORDER BY id FOR UPDATE
+), touched AS (
+    UPDATE tickets t
+    SET updated_at = $46, status = CASE WHEN t.status = 'waiting' THEN 'open' ELSE t.status END,
+        version = t.version + 1
+    FROM going_on WHERE t.id = going_on.id AND t.id = ANY ($45::bigint[])
 )
 INSERT INTO pops (unit_id, agent_id, contact_id, reason)
 SELECT $1, agent_id, contact_id, reason
-FROM unnest($34::bigint[], $35::bigint[], $36::text[]) AS n (agent_id, contact_id, reason)
+FROM unnest($47::bigint[], $48::bigint[], $49::text[]) AS n (agent_id, contact_id, reason)
 RETURNING id, agent_id, contact_id
+
+-- name: insert_events
+-- Into the ledger; an event that is there already is an error.
+INSERT INTO inbound_events (unit_id, source, event_key, call_key, payload, received_at)
+SELECT $1, source, event_key, call_key, payload, received_at
+FROM unnest($2::text[], $3::text[], $4::text[], $5::bytea[], $6::timestamptz[])
+    AS n (source, event_key, call_key, payload, received_at)
 
 -- name: insert_pops
 INSERT INTO pops (unit_id, agent_id, contact_id, reason)
@@ -208,9 +250,6 @@ UPDATE presence p
 SET idle_since = $2, call_id = (SELECT c.id FROM contacts c
                                 WHERE c.agent_id = p.agent_id AND c.channel = 'call' AND c.ended_at IS NULL LIMIT 1)
 FROM locked WHERE p.agent_id = locked.agent_id AND p.agent_id = ANY ($1::bigint[])
-
--- name: next_ids
-SELECT nextval('object_id') FROM generate_series(1, $1)
 
 -- name: lock
 SELECT pg_advisory_xact_lock(k) FROM unnest($1::bigint[]) k

@@ -5,7 +5,7 @@ from __future__ import annotations
 import contextlib
 import json
 import re
-from collections.abc import AsyncIterator, Mapping
+from collections.abc import AsyncIterator, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -15,9 +15,11 @@ from server.domain.errors import Conflict, Invalid, Unavailable
 
 if TYPE_CHECKING:
     Pool = asyncpg.Pool[asyncpg.Record]
-    Connection = asyncpg.Connection[asyncpg.Record] | asyncpg.pool.PoolConnectionProxy[asyncpg.Record]
+    PoolConnection = asyncpg.pool.PoolConnectionProxy[asyncpg.Record]
+    Connection = asyncpg.Connection[asyncpg.Record] | PoolConnection
 else:
     Pool = asyncpg.Pool
+    PoolConnection = asyncpg.pool.PoolConnectionProxy
     Connection = asyncpg.Connection
 
 NAME = re.compile(r"^-- name: *(\w+)[^\n]*\n", re.MULTILINE)
@@ -58,18 +60,27 @@ async def open_pool(
     min_size: int = 1,
     max_size: int = 10,
     session: Mapping[str, str] | None = None,
+    functions: Sequence[str] = (),
     reset: bool = True,
 ) -> Pool:
     """A pool of connections in UTC. ``session`` are settings of each; they survive a release.
 
+    ``functions`` are statements that make what lives with the connection (``pg_temp``).
+
     ``reset=False`` leaves out the clean-up that a release costs (a round trip), for owners that
     leave nothing behind.
     """
+
+    async def init(connection: Connection) -> None:
+        await set_codecs(connection)
+        for statement in functions:
+            await connection.execute(statement)
+
     pool = await asyncpg.create_pool(
         dsn,
         min_size=min_size,
         max_size=max_size,
-        init=set_codecs,
+        init=init,
         server_settings={"timezone": "UTC", "application_name": "ringpost", **(session or {})},
         command_timeout=30,
         reset=None if reset else _leave,
