@@ -25,7 +25,9 @@ _DIRECTIONS = {
     "out": Direction.OUTBOUND,
     "outbound": Direction.OUTBOUND,
 }
-_AGENT_FIELDS = ("user", "userId", "fullUserId", "extension")
+ANSWERING = "answeringNumber"
+AGENT_FIELDS = (ANSWERING, "user", "userId", "fullUserId", "extension")
+"""Where agents are named, the surest first: on an inbound answer that is the number that picked up."""
 _MOST_AGENTS = 100
 
 # Dial plans are written by hand: the same field comes in camel and in snake case.
@@ -60,38 +62,8 @@ class CtiProvider:
             raise NotAuthenticated("the secret is not one of this source")
 
     def parse(self, source: CallSource, request: HookRequest) -> Sequence[CallEvent]:
-        values = _read(request)
-        said = _first(values, "event")
-        if not said:
-            raise Malformed("event is missing", fields={"event": "is required: newCall, answer or hangup"})
-        event = _EVENTS.get(said.lower())
-        if event is None:
-            raise Invalid("event is unknown", fields={"event": "must be newCall, answer or hangup"})
-        leg_key = required_key("callId", _first(values, "callId"))
-        if event == "dtmf":
-            return ()
-        original = _first(values, "origCallId")
-        direction = _direction(values, event)
-        inbound = direction is not Direction.OUTBOUND
-        agents: tuple[str, ...] = ()
-        if event != "hangup":
-            agents = _agents(values, answering=event == "answer" and inbound)
-        kind, agents, ended = _kind(event, values, agents, inbound=inbound)
-        return (
-            CallEvent(
-                type=kind,
-                call_key=required_key("origCallId", original) if original else leg_key,
-                leg_key=leg_key,
-                event_key=f"{leg_key}:{event}",
-                direction=direction,
-                ani=_number(_first(values, "from") or _first(values, "caller")),
-                dnis=_number(_first(values, "to")),
-                agent_refs=agents,
-                queue_ref=optional_text(_first(values, "queue")),
-                cause=optional_text(_first(values, "cause")) if event == "hangup" else None,
-                ends_call=ended,
-            ),
-        )
+        event = call_event(read_values(request))
+        return () if event is None else (event,)
 
     def reply(
         self,
@@ -103,6 +75,42 @@ class CtiProvider:
         return HookReply(200, "{}", "application/json")
 
 
+def call_event(values: Values, agent_fields: Sequence[str] = AGENT_FIELDS) -> CallEvent | None:
+    """The neutral event of one message, None when it says nothing of the call's progress.
+
+    Raises Malformed for what is missing, Invalid for what is none of the dialect's words.
+    """
+    said = first(values, "event")
+    if not said:
+        raise Malformed("event is missing", fields={"event": "is required: newCall, answer or hangup"})
+    event = _EVENTS.get(said.lower())
+    if event is None:
+        raise Invalid("event is unknown", fields={"event": "must be newCall, answer or hangup"})
+    leg_key = required_key("callId", first(values, "callId"))
+    if event == "dtmf":
+        return None
+    original = first(values, "origCallId")
+    direction = _direction(values, event)
+    inbound = direction is not Direction.OUTBOUND
+    agents: tuple[str, ...] = ()
+    if event != "hangup":
+        agents = _agents(values, agent_fields, answering=event == "answer" and inbound)
+    kind, agents, ended = _kind(event, values, agents, inbound=inbound)
+    return CallEvent(
+        type=kind,
+        call_key=required_key("origCallId", original) if original else leg_key,
+        leg_key=leg_key,
+        event_key=f"{leg_key}:{event}",
+        direction=direction,
+        ani=_number(first(values, "from") or first(values, "caller")),
+        dnis=_number(first(values, "to")),
+        agent_refs=agents,
+        queue_ref=optional_text(first(values, "queue")),
+        cause=optional_text(first(values, "cause")) if event == "hangup" else None,
+        ends_call=ended,
+    )
+
+
 def _kind(
     event: str, values: Values, agents: tuple[str, ...], *, inbound: bool
 ) -> tuple[EventType, tuple[str, ...], bool]:
@@ -110,14 +118,13 @@ def _kind(
     if event == "newCall":
         return EventType.RINGING, agents, False
     if event == "answer":
-        if inbound and not agents:
-            if any(user.lower() == "voicemail" for user in values.get("user", ())):
-                return EventType.VOICEMAIL, (), False
-            if "user" in values:
-                # Named, but nobody: a queue or an announcement of the PBX picked up.
-                return EventType.QUEUED, (), False
+        if inbound and any(user.lower() == "voicemail" for user in values.get("user", ())):
+            return EventType.VOICEMAIL, (), False
+        if inbound and not agents and "user" in values:
+            # Named, but nobody: a queue or an announcement of the PBX picked up.
+            return EventType.QUEUED, (), False
         return EventType.ANSWERED, agents, False
-    cause = _first(values, "cause")
+    cause = first(values, "cause")
     if cause == "forwarded":
         return EventType.TRANSFERRED, (), True
     if cause == "noAnswer" and inbound:
@@ -127,7 +134,7 @@ def _kind(
 
 
 def _direction(values: Values, event: str) -> Direction | None:
-    said = _first(values, "direction")
+    said = first(values, "direction")
     if not said and event != "newCall":
         return None
     direction = _DIRECTIONS.get((said or "").lower())
@@ -136,18 +143,15 @@ def _direction(values: Values, event: str) -> Direction | None:
     return direction
 
 
-def _agents(values: Values, *, answering: bool) -> tuple[str, ...]:
-    """Every name that the PBX gives its agents, in a stable order, each once.
+def _agents(values: Values, agent_fields: Sequence[str], *, answering: bool) -> tuple[str, ...]:
+    """Every name that the PBX gives its agents, in the order of the fields, each once.
 
-    On an inbound answer the number that picked up comes first: it is the surest. On an outbound
-    one that number is the customer's.
+    The number that picked up is an agent's on an inbound answer only: elsewhere it is the customer's.
     """
     found: dict[str, None] = {}
-    if answering:
-        number = optional_text(_first(values, "answeringNumber"))
-        if number:
-            found[number] = None
-    for name in _AGENT_FIELDS:
+    for name in agent_fields:
+        if name == ANSWERING and not answering:
+            continue
         for value in values.get(name, ()):
             # "user 1,user 2" lists two agents, "Raman, Priya" is one.
             parts = value.split(",") if "," in value and ", " not in value else (value,)
@@ -165,33 +169,39 @@ def _number(value: str | None) -> str | None:
     return optional_text(value)
 
 
-def _first(values: Values, name: str) -> str | None:
+def first(values: Values, name: str) -> str | None:
+    """The field's first value, None when it did not come."""
     found = values.get(name)
     return found[0] if found else None
 
 
-def _read(request: HookRequest) -> Values:
+def read_values(request: HookRequest) -> Values:
     """Field name -> its values. Raises Malformed or WrongType."""
     if request.method == "GET":
-        return _collect(request.query)
+        return collect(request.query)
     kind = request.headers.get("Content-Type", "").partition(";")[0].strip().lower()
     if not kind:
         kind = "application/json" if request.body[:1] == b"{" else "application/x-www-form-urlencoded"
     if kind == "application/x-www-form-urlencoded":
-        return _collect(read_form(request.body))
+        return collect(read_form(request.body))
     if kind == "application/json" or kind.endswith("+json"):
         return _read_json(request.body)
     raise WrongType("send application/json or application/x-www-form-urlencoded")
 
 
-def _collect(pairs: Iterable[tuple[str, str]]) -> Values:
+def collect(pairs: Iterable[tuple[str, str]]) -> Values:
     """``user[]``, ``user[0]`` and a repeated ``user`` are all a list."""
     values: Values = {}
     for name, value in pairs:
-        if "[" in name:
-            name = name.partition("[")[0]
-        values.setdefault(_NAMES.get(name, name), []).append(value)
+        values.setdefault(field_name(name), []).append(value)
     return values
+
+
+def field_name(name: str) -> str:
+    """What a field is called in ``Values``: without an index, in camel case."""
+    if "[" in name:
+        name = name.partition("[")[0]
+    return _NAMES.get(name, name)
 
 
 def _read_json(body: bytes) -> Values:
@@ -209,12 +219,11 @@ def _read_json(body: bytes) -> Values:
             found = [item for item in value if isinstance(item, str)]
         elif value is None:
             found = []
-        elif name in _NAMES.values() or name in ("event", "direction", "from", "to", "cause", *_AGENT_FIELDS):
+        elif name in _NAMES.values() or name in ("event", "direction", "from", "to", "cause", *AGENT_FIELDS):
             raise Malformed(f"{name} must be a text", fields={name: "must be a text"})
         else:
             continue
-        plain = str(name).removesuffix("[]")
-        values.setdefault(_NAMES.get(plain, plain), []).extend(found)
+        values.setdefault(field_name(name), []).extend(found)
     return values
 
 

@@ -1,8 +1,10 @@
-"""Secrets that come with the request itself: bearer tokens and tokens in the URL."""
+"""Secrets that come with the request itself: bearer tokens and tokens in the URL. And what came once already."""
 
 from __future__ import annotations
 
+import hashlib
 import hmac
+from collections import OrderedDict
 from collections.abc import Iterable
 
 from handlers.telephony.provider import HookRequest
@@ -27,3 +29,25 @@ def presented_tokens(request: HookRequest) -> list[str]:
     if "token=" in request.url:
         tokens.extend(value for name, value in request.query if name == "token" and value)
     return tokens
+
+
+class SeenBook:
+    """Which request came with a token that is meant for one only (a ``jti``, a nonce).
+
+    Its retry, the same to the byte, is welcome; another request with the same token is a replay. Ask after the
+    signature is known to be good: a stranger writes nothing here. In memory and bounded, the oldest is
+    forgotten first; an event that comes again later is still told by its key.
+    """
+
+    def __init__(self, most: int = 32_768) -> None:
+        self._most = most
+        self._seen: OrderedDict[tuple[str, str], bytes] = OrderedDict()
+
+    def is_replay(self, source: str, token: str, request: HookRequest) -> bool:
+        """Whether ``token`` came to this source before with another method, address or body. Remembers it."""
+        head = f"{request.method} {request.url}\n".encode("utf-8", "surrogatepass")
+        content = hashlib.sha256(head + request.body).digest()
+        first = self._seen.setdefault((source, token), content)
+        if len(self._seen) > self._most:
+            self._seen.popitem(last=False)
+        return first != content

@@ -74,12 +74,20 @@ class Call:
         return self.standing.state
 
     @property
+    def started_at(self) -> datetime | None:
+        return self.standing.started_at
+
+    @property
     def answered_at(self) -> datetime | None:
         return self.standing.answered_at
 
     @property
     def ended_at(self) -> datetime | None:
         return self.standing.ended_at
+
+    @property
+    def hangup_cause(self) -> str | None:
+        return self.standing.hangup_cause
 
     @property
     def agent_ref(self) -> str | None:

@@ -28,7 +28,12 @@ FOLDERS = {
     "amazon_connect": "amazon-connect",
     "freeswitch_cdr": "freeswitch",
 }
-TOKEN_IN_URL = {"cti"}  # the sample has it in the path, our door takes it as ?token=
+TOKEN_IN_URL = {"cti", "starface"}  # the sample has it in the path, our door takes it as ?token=
+# The samples of this provider name the public key that they were signed for, they do not bring it.
+KEY_FILES = {"sipgate": Path(__file__).with_name("sipgate_sample_key.pem")}
+COUNTRIES = {"placetel": "DE"}  # whose numbers come as they are dialled there
+CALL_IN_URL = {"sipgate"}  # a later message does not say which call it continues, our subscription's URL does
+REMEMBERS = {"vonage"}  # what a message means may hang on the call's earlier ones: they are parsed before it
 SECRET_KEYS = ("secret", "public_key", "public_key_base64", "public_key_pem")
 PROVIDERS = discover()
 
@@ -44,6 +49,7 @@ class Sample:
     valid: bool
     neutral: dict[str, Any] | None
     expected_reply: dict[str, Any]
+    earlier: tuple[Sample, ...] = ()
 
     def with_request(self, **changes: Any) -> Sample:
         return replace(self, request=replace_request(self.request, **changes))
@@ -90,19 +96,27 @@ def sent_at(meta: dict[str, Any]) -> datetime:
 def load_samples(name: str) -> list[Sample]:
     provider = PROVIDERS[name]
     folder = SAMPLES / FOLDERS.get(name, name)
-    samples = []
+    samples: list[Sample] = []
+    told: dict[str, list[Sample]] = {}
     for meta_file in sorted(folder.glob("*.meta.json")):
         meta = json.loads(meta_file.read_bytes())
         if meta["flow"] != "provider->server" or "request" not in meta:
             continue
+        if (meta.get("body_file") or "").endswith(".http"):
+            continue  # a caller look-up: it has a door of its own
         body = (folder / meta["body_file"]).read_bytes() if meta.get("body_file") else b""
         if meta.get("body_sha256"):
             assert hashlib.sha256(body).hexdigest() == meta["body_sha256"], meta_file
         auth = meta.get("auth") or {}
         secret = next((auth[key] for key in SECRET_KEYS if auth.get(key)), "none")
+        if name in KEY_FILES:
+            secret = KEY_FILES[name].read_text(encoding="ascii")
         url = meta["request"]["url"]
         if name in TOKEN_IN_URL:
             url = f"https://cti.example.com/hooks/calls/{name}?token={secret}"
+        call = ((meta.get("neutral") or {}).get("call_key") or "").partition(":")[2]
+        if name in CALL_IN_URL and call and call != meta["neutral"]["leg_key"]:
+            url += f"?call={call}"
         samples.append(
             Sample(
                 id=f"{name}-{meta_file.name.removesuffix('.meta.json')}",
@@ -111,7 +125,7 @@ def load_samples(name: str) -> list[Sample]:
                     name=name,
                     provider=name,
                     secrets=(secret,),
-                    country="GB",
+                    country=COUNTRIES.get(name, "GB"),
                     queue="support",
                     ring="one",
                     hook_url=f"https://cti.example.com/hooks/calls/{name}",
@@ -126,8 +140,11 @@ def load_samples(name: str) -> list[Sample]:
                 valid=meta["expect_valid"],
                 neutral=meta.get("neutral"),
                 expected_reply=meta.get("expected_reply") or {},
+                earlier=tuple(told.get(meta["scenario"], ())),
             )
         )
+        if name in REMEMBERS and meta["expect_valid"]:
+            told.setdefault(meta["scenario"], []).append(samples[-1])
     return samples
 
 
@@ -147,14 +164,21 @@ def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
         for provider in sorted(PROVIDERS):
             samples = load_samples(provider)
             if name == "accepted":
-                samples = [sample for sample in samples if sample.valid and sample.neutral][:1]
+                samples = [sample for sample in samples if sample.valid and sample.neutral]
+                # One with a body, where there is one: of a GET nothing in the body counts.
+                samples = sorted(samples, key=lambda sample: not sample.request.body)[:1]
+                # Of a provider whose samples state no event, any that is valid.
+                samples = samples or [sample for sample in load_samples(provider) if sample.valid][:1]
             found.extend(samples or [Missing(f"{provider}-has-no-samples")])
         metafunc.parametrize(name, found, ids=[item.id for item in found], indirect=True)
 
 
 @pytest.fixture
 def sample(request: pytest.FixtureRequest) -> Sample:
-    return _present(request.param)
+    present = _present(request.param)
+    for earlier in present.earlier:
+        earlier.provider.parse(earlier.source, earlier.request)
+    return present
 
 
 @pytest.fixture
@@ -166,6 +190,23 @@ def accepted(request: pytest.FixtureRequest) -> Sample:
 def real_case() -> Callable[..., Any]:
     """Read a JSON file of the real cases: ``real_case("cases", "cti", "x.json")``."""
     return lambda *parts: json.loads(shared_file(*parts).read_bytes())
+
+
+@pytest.fixture
+def real_bytes() -> Callable[..., bytes]:
+    """Any other file of them: ``real_bytes("providers", "samples", "x", "y.txt")``."""
+    return lambda *parts: shared_file(*parts).read_bytes()
+
+
+@pytest.fixture
+def samples_of() -> Callable[[str], dict[str, Sample]]:
+    """A provider's samples, each by its name (``01-newcall``)."""
+
+    def load(name: str) -> dict[str, Sample]:
+        shared_file("providers", "samples")
+        return {sample.id.removeprefix(f"{name}-"): sample for sample in load_samples(name)}
+
+    return load
 
 
 @pytest.fixture

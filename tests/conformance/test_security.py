@@ -11,11 +11,12 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from server.domain.errors import Forbidden, Invalid, NotAuthenticated, RingpostError
+from server.domain.errors import Forbidden, Invalid, NotAuthenticated, RingpostError, Unavailable
 from server.domain.outcome import CallOutcome, RungAgent
 
 UNSIGNED = {"cti", "threecx", "starface", "amazon_connect", "freeswitch_cdr"}
-CREDENTIALS = ("Authorization", "X-Twilio-Signature")
+UNSIGNED_COMES_AGAIN = {"vonage"}  # what came without a signature is to be sent once more, with one
+CREDENTIALS = ("Authorization", "X-Twilio-Signature", "X-Api-Key")
 HOSTILE = '"><Dial>+15550100</Dial><Client a="\'&]]>\x00\x0b\ud800'
 
 each_input = settings(
@@ -85,7 +86,8 @@ def test_without_credentials_it_is_refused(accepted: Any) -> None:
     drop = tuple(
         name for name in accepted.request.headers if name in CREDENTIALS or "signature" in name.lower()
     )
-    with pytest.raises((Forbidden, NotAuthenticated)) as refusal:
+    comes_again = accepted.provider.name in UNSIGNED_COMES_AGAIN
+    with pytest.raises(Unavailable if comes_again else (Forbidden, NotAuthenticated)) as refusal:
         verify(accepted.with_request(url=url, drop=drop))
     assert accepted.source.secrets[0] not in refusal.value.detail
 
@@ -99,7 +101,9 @@ def test_the_old_secret_counts_beside_the_new_one(accepted: Any) -> None:
 
 
 def test_credentials_of_any_bytes_are_refused_not_fatal(accepted: Any) -> None:
-    drop = tuple(name for name in accepted.request.headers if "signature" in name.lower())
+    drop = tuple(
+        name for name in accepted.request.headers if name in CREDENTIALS or "signature" in name.lower()
+    )
     for value in ("é", "\udcff", "=" * 5000, "Bearer", "Bearer ", "Bearer \udcff", " "):
         headers = dict.fromkeys(drop or ("Authorization",), value)
         url = accepted.request.url.partition("?")[0]
@@ -136,7 +140,7 @@ def test_random_bytes(accepted: Any, body: bytes, kind: str) -> None:
     parse_quietly(request)
     with pytest.raises(RingpostError):
         if accepted.provider.name in UNSIGNED:
-            request = request.with_request(url=request.request.url.partition("?")[0])
+            request = request.with_request(url=request.request.url.partition("?")[0], drop=CREDENTIALS)
         verify(request)
 
 
@@ -180,6 +184,8 @@ def test_names_cannot_write_the_answer(accepted: Any) -> None:
 
 def test_an_id_that_no_index_takes_is_refused(accepted: Any) -> None:
     key = accepted.provider.parse(accepted.source, accepted.request)[0].leg_key.encode()
+    if key not in accepted.request.body:
+        pytest.skip("the id is made of other fields")
     body = accepted.request.body.replace(key, b"x" * 5000)
     with pytest.raises(Invalid):
         accepted.provider.parse(accepted.source, accepted.with_request(body=body).request)
