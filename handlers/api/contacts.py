@@ -11,7 +11,7 @@ from handlers.api.shapes import Contact, TaughtContact
 from handlers.resource import Body, Call, Paged, resource
 from server.domain.fields import Checks
 from server.domain.permission import Permission
-from server.services import contacts
+from server.services import after_call, contacts
 
 READ, WRITE = Permission.CONTACTS_READ, Permission.CONTACTS_WRITE
 STATES = ("ringing", "answered", "held", "transferred", "ended", "missed", "voicemail")
@@ -52,7 +52,11 @@ class WhichCustomer(Body):
 
 
 class Disposition(Body):
-    disposition: Annotated[str | None, Field(description="how it ended, in the agent's words")]
+    disposition: Annotated[
+        str | None, Field(description="a code of the queue; in the agent's words where it has none")
+    ]
+    note: str | None = None
+    done: Annotated[bool, Field(description="false: kept, and the after-call work goes on")] = True
 
 
 @resource("GET", "/contacts", READ, answer=Contact, listed=True)
@@ -106,5 +110,6 @@ async def refuse_customer(call: Call, body: WhichCustomer) -> dict[str, Any]:
 
 @resource("POST", "/contacts/{id}/disposition", WRITE, answer=Contact, versioned=True)
 async def set_disposition(call: Call, body: Disposition) -> dict[str, Any]:
-    """How the contact ended"""
-    return await contacts.set_disposition(call.ctx.pool, call.ctx.hub, call.who, call.id(), body.disposition)
+    """How the contact ended; ends the after-call work unless ``done`` is false"""
+    ctx = call.ctx
+    return await after_call.wrap_up(ctx.pool, ctx.hub, ctx.presence, call.who, call.id(), body.changes())

@@ -16,7 +16,39 @@ Dnis = Annotated[str, Field(min_length=1, max_length=64)]
 READ, WRITE = Permission.QUEUES_READ, Permission.QUEUES_WRITE
 
 
-class QueueChanges(Body):
+class Title(Body):
+    code: Annotated[str, Field(min_length=1, max_length=60)]
+    en: str = ""
+    zh_CN: str = ""
+
+
+Skills = Annotated[
+    dict[str, int], Field(description="skill -> the least level (1 to 10) that an agent must have")
+]
+Week = Annotated[
+    dict[str, list[list[str]]],
+    Field(description='opening hours, {"mon": [["09:00", "17:30"]]}; empty: always open'),
+]
+
+
+class Distribution(Body):
+    """How the queue distributes, and what comes after a call."""
+
+    skills: Skills | None = None
+    wrap_up_seconds: Annotated[int | None, Field(ge=0, le=3600, description="0: no after-call work")] = None
+    dispositions: list[Title] | None = None
+    disposition_required: bool | None = None
+    overflow_after_seconds: Annotated[int | None, Field(ge=5, le=86400)] = None
+    overflow_queue: Annotated[str | None, Field(description="where whoever has waited that long goes on")] = (
+        None
+    )
+    hours: Week | None = None
+    holidays: Annotated[list[str] | None, Field(description="days on which it is closed, 2026-12-25")] = None
+    time_zone: Annotated[str | None, Field(description="of the hours; empty: the installation's")] = None
+    callback_due_seconds: Annotated[int | None, Field(ge=60, le=1209600)] = None
+
+
+class QueueChanges(Distribution):
     """A merge patch: what is not said stays, null empties, lists are replaced as a whole."""
 
     name: Annotated[str | None, Field(min_length=1, max_length=64)] = None
@@ -26,7 +58,7 @@ class QueueChanges(Body):
     dnis: Annotated[list[Dnis] | None, Field(description="numbers dialled that lead here")] = None
 
 
-class NewQueue(Body):
+class NewQueue(Distribution):
     name: Annotated[str, Field(min_length=1, max_length=64)]
     title_en: str = ""
     title_zh: str = ""

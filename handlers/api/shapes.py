@@ -182,8 +182,14 @@ class Contact(Answer):
     answered_at: Time | None
     ended_at: Time | None
     hangup_cause: str | None
+    ring_seconds: Annotated[int | None, Field(description="to the first pick-up, else to the end")]
+    talk_seconds: Annotated[int | None, Field(description="picked up by agents, without holds")]
+    hold_seconds: int | None
+    stir: Annotated[str | None, Field(description="STIR/SHAKEN verdict: A, B, C or failed")]
     recording_url: str | None
     disposition: str | None
+    note: str
+    wrapped_up_at: Time | None
     version: Version
 
 
@@ -228,6 +234,17 @@ class Queue(Answer):
     title_zh: str
     is_default: bool
     dnis: Annotated[list[str], Field(description="numbers dialled that lead here")]
+    skills: Annotated[dict[str, int], Field(description="skill -> the least level that an agent must have")]
+    wrap_up_seconds: int
+    dispositions: list[dict[str, str]]
+    disposition_required: bool
+    overflow_after_seconds: int | None
+    overflow_queue: str | None
+    hours: dict[str, list[list[str]]]
+    holidays: list[str]
+    time_zone: str
+    callback_due_seconds: int
+    is_open: bool
     waiting: int
     oldest_wait_seconds: int | None
     agents: QueueAgents

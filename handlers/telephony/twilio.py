@@ -3,14 +3,18 @@
 What a request is, its parameters say; our own documents add a query:
 ``?step=wait`` and ``?step=dequeued`` of the queue, ``?leg=customer`` of click to dial,
 ``?target=AGENT&by=AGENT`` of a transfer, ``?customer=NUMBER`` of an outbound call.
-Source options: ``record`` ("", "dual", "mono"), ``language`` ("en-GB", "zh-CN"), ``voicemail`` ("off").
+Source options: ``record`` ("", "dual", "mono"), ``language`` ("en-GB", "zh-CN"), ``voicemail`` ("off"), and
+those of ``twilio_control.py``.
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 
-from handlers.telephony import twiml
+import aiohttp
+
+from handlers.telephony import twilio_control, twiml
+from handlers.telephony.control import Command, Deed
 from handlers.telephony.provider import CallSource, HookReply, HookRequest
 from handlers.telephony.twilio_events import EVENTS, agent_refs_of
 from handlers.telephony.twilio_message import Kind, Message, read_message
@@ -23,6 +27,10 @@ class TwilioProvider:
     """The ``Provider`` of sources with ``provider = "twilio"``."""
 
     name = "twilio"
+    deeds: frozenset[Deed] = twilio_control.DEEDS
+
+    async def act(self, source: CallSource, command: Command, http: aiohttp.ClientSession) -> str:
+        return await twilio_control.act(source, command, http)
 
     def verify(self, source: CallSource, request: HookRequest) -> None:
         check_signature(request, source.secrets)

@@ -27,9 +27,13 @@ class CallState(StrEnum):
     VOICEMAIL = "voicemail"
 
 
+Hold = tuple[float, float, bool]
+HOLDS_KEPT = 200  # of a leg, the last ones: a phone that toggles for ever must not fill the row
+
+
 @dataclass(frozen=True, slots=True)
 class Leg:
-    """Facts of one leg. Times are epoch seconds; ``hold`` is the last hold change, by its order."""
+    """Facts of one leg. Times are epoch seconds; ``holds`` are the hold changes: order, time, held or not."""
 
     parent: str | None = None
     agent: str | None = None  # who it rang
@@ -39,11 +43,23 @@ class Leg:
     answered_at: float | None = None
     ended_at: float | None = None
     cause: str | None = None
-    hold: tuple[float, float, bool] | None = None
+    holds: tuple[Hold, ...] = ()
+    talked: int | None = None  # seconds, as the provider counted them
 
     @property
     def talker(self) -> str | None:
         return self.answerer or self.agent
+
+    @property
+    def picked_up_at(self) -> float | None:
+        """When it was picked up; from the provider's count where the pick-up itself was never told."""
+        if self.answered_at is None and self.talked and self.ended_at is not None and self.talker:
+            return self.ended_at - self.talked
+        return self.answered_at
+
+    @property
+    def held(self) -> bool:
+        return bool(self.holds) and self.holds[-1][2] and self.ended_at is None
 
 
 @dataclass(frozen=True)
@@ -113,7 +129,7 @@ class Standing(NamedTuple):
 def _stand(call: Call) -> Standing:
     legs = list(call.legs.values())
     roots = [leg for leg in legs if leg.parent is None]
-    answered = [leg for leg in legs if leg.answered_at is not None]
+    answered = [leg for leg in legs if leg.picked_up_at is not None]
     # The customer's leg: named like the call, else the earliest without a parent.
     main = call.legs.get(call.key) or min(
         roots, key=lambda leg: (leg.seen_at or 0.0, leg.agent or ""), default=None
@@ -124,23 +140,25 @@ def _stand(call: Call) -> Standing:
     over = bool(roots) and all(leg.ended_at is not None for leg in roots)
     ended_at = max(leg.ended_at or 0.0 for leg in roots) if over else call.swept_at
     return Standing(
-        state=_state(call, answered, ended=over or call.swept_at is not None, inbound=direction == "inbound"),
+        state=_state(call, roots, answered, over=over, inbound=direction == "inbound"),
         direction=Direction(direction),
         agent_ref=_talker(answered) if answered else None,
         started_at=_time(_least(leg.seen_at for leg in legs)),
-        answered_at=_time(_least(leg.answered_at for leg in answered)) if answered else None,
+        answered_at=_time(_least(leg.picked_up_at for leg in answered)) if answered else None,
         ended_at=_time(ended_at),
         hangup_cause=(main.cause if main is not None else None) or call.missed_cause,
     )
 
 
-def _state(call: Call, answered: list[Leg], *, ended: bool, inbound: bool) -> CallState:
-    if ended:
+def _state(call: Call, roots: list[Leg], answered: list[Leg], *, over: bool, inbound: bool) -> CallState:
+    if over or call.swept_at is not None:
         if call.voicemail_at is not None and not answered:
             return CallState.VOICEMAIL
         if answered or not inbound:
             return CallState.ENDED
-        if call.forwarded:
+        if (
+            call.forwarded and len(roots) == 1
+        ):  # what followed is another call; a further leg speaks for itself
             return CallState.TRANSFERRED if call.swept_at is None else CallState.ENDED
         return CallState.MISSED
     if not answered:
@@ -152,21 +170,20 @@ def _state(call: Call, answered: list[Leg], *, ended: bool, inbound: bool) -> Ca
         return CallState.TRANSFERRED
     if not answered:
         return CallState.RINGING
-    held = any(leg.hold is not None and leg.hold[2] and leg.ended_at is None for leg in call.legs.values())
-    return CallState.HELD if held else CallState.ANSWERED
+    return CallState.HELD if any(leg.held for leg in call.legs.values()) else CallState.ANSWERED
 
 
 def _target_answered(call: Call, answered: list[Leg]) -> bool:
-    if call.transferred_to is not None:
-        return any(leg.talker == call.transferred_to for leg in answered)
-    # No target named: a pick-up at or after the transfer means that it arrived.
-    return any((leg.answered_at or 0.0) >= (call.transferred_at or 0.0) for leg in answered)
+    if call.transferred_to is not None and any(leg.talker == call.transferred_to for leg in answered):
+        return True
+    # Whoever picks up at or after the transfer means that it arrived: the target may be a queue.
+    return any((leg.picked_up_at or 0.0) >= (call.transferred_at or 0.0) for leg in answered)
 
 
 def _talker(answered: list[Leg]) -> str | None:
     named = [leg for leg in answered if leg.talker]
     talking = [leg for leg in named if leg.ended_at is None] or named
-    latest = max(talking, key=lambda leg: (leg.answered_at or 0.0, leg.talker or ""), default=None)
+    latest = max(talking, key=lambda leg: (leg.picked_up_at or 0.0, leg.talker or ""), default=None)
     return latest.talker if latest is not None else None
 
 
@@ -209,11 +226,13 @@ def _join_leg(old: Leg | None, event: CallEvent, refs: tuple[str, ...], at: floa
         or event.ends_call
         or (kind is EventType.TRANSFERRED and event.cause == "forwarded")
     )
-    hold = None
+    holds: tuple[Hold, ...] = ()
     if kind in (EventType.HELD, EventType.UNHELD):
-        hold = (float(event.sequence) if event.sequence is not None else -1.0, at, kind is EventType.HELD)
+        order = float(event.sequence) if event.sequence is not None else -1.0
+        holds = ((order, at, kind is EventType.HELD),)
     new = Leg(
-        event.parent_leg_key,
+        # What a call was transferred to is no child: the customer is at its end.
+        None if kind is EventType.TRANSFERRED else event.parent_leg_key,
         None if answered else agent,
         agent if answered else None,
         event.direction.value if event.direction is not None else None,
@@ -221,7 +240,8 @@ def _join_leg(old: Leg | None, event: CallEvent, refs: tuple[str, ...], at: floa
         at if answered else None,
         at if ended else None,
         event.cause if ended else None,
-        hold,
+        holds,
+        event.duration_seconds if ended else None,
     )
     if old is None:
         return new
@@ -234,7 +254,8 @@ def _join_leg(old: Leg | None, event: CallEvent, refs: tuple[str, ...], at: floa
         _least((old.answered_at, new.answered_at)),
         _least((old.ended_at, new.ended_at)),
         _greatest_text(old.cause, new.cause),
-        max((one for one in (old.hold, hold) if one is not None), default=None),
+        tuple(sorted({*old.holds, *holds})[-HOLDS_KEPT:]) if holds else old.holds,
+        max((one for one in (old.talked, new.talked) if one is not None), default=None),
     )
 
 
@@ -255,7 +276,7 @@ def facts_of(call: Call) -> dict[str, Any]:
         "legs": {
             key: (
                 *(leg.parent, leg.agent, leg.answerer, leg.direction),
-                *(leg.seen_at, leg.answered_at, leg.ended_at, leg.cause, leg.hold),
+                *(leg.seen_at, leg.answered_at, leg.ended_at, leg.cause, leg.holds or None, leg.talked),
             )
             for key, leg in call.legs.items()
         }
@@ -271,8 +292,16 @@ def call_of(key: str, facts: dict[str, Any]) -> Call:
     facts = dict(facts)
     legs: dict[str, Leg] = {}
     for name, row in facts.pop("legs", {}).items():
-        legs[name] = replace(Leg(*row[:8]), hold=tuple(row[8]) if row[8] else None)
+        legs[name] = Leg(*row[:8], *(_holds(row[8]), *row[9:10]))
     return Call(key=key, legs=legs, **facts)
+
+
+def _holds(said: list[Any] | None) -> tuple[Hold, ...]:
+    if not said:
+        return ()
+    if not isinstance(said[0], (list, tuple)):
+        said = [said]  # rows of the first schema keep the last change alone
+    return tuple((one[0], one[1], one[2]) for one in said)
 
 
 def _least(values: Any) -> float | None:

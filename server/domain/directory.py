@@ -4,6 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
+from datetime import datetime, timedelta
+
+from server.domain.hours import Hours
 
 
 @dataclass(frozen=True, slots=True)
@@ -23,6 +26,22 @@ class Queue:
     title_en: str = ""
     title_zh: str = ""
     is_default: bool = False
+    hours: Hours = field(default_factory=Hours)
+    wrap_up_seconds: int = 0
+    dispositions: tuple[str, ...] = ()  # codes
+    disposition_required: bool = False
+    callback_due_seconds: int = 3600
+    overflow_after_seconds: int | None = None
+    overflow_queue_id: int | None = None
+
+    @property
+    def wraps_up(self) -> bool:
+        """Whether an agent has after-call work before the next contact is offered."""
+        return self.wrap_up_seconds > 0 or self.disposition_required
+
+    def callback_due(self, at: datetime) -> datetime:
+        """By when somebody should have called back who was missed at ``at``: counted from when it is open."""
+        return (self.hours.next_open(at) or at) + timedelta(seconds=self.callback_due_seconds)
 
 
 @dataclass(frozen=True)

@@ -81,6 +81,13 @@ class Checks:
             return False
         return value
 
+    def count(self, name: str, value: object, least: int, most: int) -> int:
+        """A whole number; JSON's true is none."""
+        if type(value) is not int or not least <= value <= most:
+            self.fault(name, f"must be a whole number from {least} to {most}")
+            return least
+        return value
+
     def reference(self, name: str, value: object) -> int | None:
         """An id of another record, or None (also for the empty text of a form)."""
         if value is None or value == "":

@@ -20,7 +20,7 @@ class CallOutcome:
     """Where the call stands after the event.
 
     ``agents`` are those who are to be rung (empty: nobody is free, hold the caller in ``queue``);
-    ``duplicate`` is True when the event had been taken before.
+    ``duplicate`` is True when the event had been taken before; ``closed`` when the queue is not open.
     """
 
     contact_id: int
@@ -28,3 +28,4 @@ class CallOutcome:
     queue: str | None
     agents: tuple[RungAgent, ...] = ()
     duplicate: bool = False
+    closed: bool = False

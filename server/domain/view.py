@@ -128,8 +128,14 @@ def contact_view(row: Row, queue: str | None, candidates: Sequence[Row]) -> dict
         "answered_at": time_text(row["answered_at"]),
         "ended_at": time_text(row["ended_at"]),
         "hangup_cause": row["hangup_cause"],
+        "ring_seconds": row["ring_seconds"],
+        "talk_seconds": row["talk_seconds"],
+        "hold_seconds": row["hold_seconds"],
+        "stir": row["stir"],
         "recording_url": row["recording_url"],
         "disposition": row["disposition"],
+        "note": row["note"],
+        "wrapped_up_at": time_text(row["wrapped_up_at"]),
     }
 
 

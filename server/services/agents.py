@@ -19,6 +19,7 @@ from server.services.sessions import hash_password_aside, token_hash
 from server.services.transaction import transaction
 from server.store import agents as store
 from server.store import audit
+from server.store import queues as queue_store
 from server.store import sessions as session_store
 from server.store.pool import Connection, Pool, transaction_errors
 
@@ -84,6 +85,7 @@ async def add_agent(
         except asyncpg.UniqueViolationError as taken:
             raise _taken(taken) from None
         await store.replace_queues(connection, agent_id, queue_ids)
+        await queue_store.refresh_eligible(connection, agent_id=agent_id)
         await audit.insert_audit(
             connection, actor.agent_id if actor else None, "agent.add", "agent", agent_id, {"role": role}
         )
@@ -147,6 +149,8 @@ async def update_agent(
             raise _taken(taken) from None
         if queue_ids is not None:
             await store.replace_queues(connection, agent_id, queue_ids)
+        if queue_ids is not None or "skills" in diff:
+            await queue_store.refresh_eligible(connection, agent_id=agent_id)
         if "disabled" in diff and new["disabled"]:
             await session_store.delete_sessions_of(connection, agent_id)
             await session_store.revoke_tokens_of(connection, agent_id)

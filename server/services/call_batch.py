@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from datetime import datetime
 from typing import Any
 
 import orjson
@@ -16,6 +17,7 @@ from server.domain.names import search_key
 from server.domain.outcome import CallOutcome, RungAgent
 from server.domain.routing import FreeAgent, decide_agent, decide_group
 from server.push.hub import Pop
+from server.services.call_after import follow_callbacks, take_back, wrap_up
 from server.services.call_contact import (
     Contact,
     ContactPop,
@@ -27,6 +29,7 @@ from server.services.call_item import CallItem, IntakeRules, caller_words
 from server.services.call_rows import call_payload
 from server.services.call_work import Work, work_of
 from server.services.call_writing import write_batch
+from server.services.callbacks import MissedCall
 from server.services.match_rows import evidence_of
 from server.services.pop_payload import customer_of_found
 from server.store import intake as store
@@ -63,6 +66,12 @@ class CallBatch:
         self._opened: dict[int, dict[str, Any]] = {}  # customer -> ticket opened in this batch
         self._born: dict[str, dict[str, Any]] = {}  # number -> customer made in this batch
         self._duplicates: list[bool] = []
+        self.tickets_changed: set[int] = set()
+        self.wraps: dict[int, tuple[int, datetime | None]] = {}  # agent -> contact to wrap up, until when
+        self.not_answering: set[int] = set()  # agents whose phone rang and was not picked up
+        self.waiting_again: set[int] = set()  # queues with a caller whom nobody picked up
+        self.missed: dict[int, MissedCall] = {}
+        self.spoken: dict[int, int | None] = {}  # customer -> the agent who speaks with them
         self.identity: dict[tuple[str, str], Work] = {}
         self.identified: list[Contact] = []
 
@@ -144,13 +153,17 @@ class CallBatch:
         stands = contact.call.standing
         contact.state = stands.state.value
         contact.changed = True
+        contact.stir = item.event.stir or contact.stir
         self._follow_agents(contact, work, before)
+        take_back(self, contact, item)
         ended = stands.ended_at is not None
         if rang is not None and (rang != contact.agent_id or (ended and not contact.ended_before)):
             self.freed.add(rang)
+            wrap_up(self, contact, rang, item.received_at)
         if contact.agent_id is not None and not ended:
             self.busy[contact.agent_id] = contact.id
-        contact.ended_before = ended
+        follow_callbacks(self, contact, item, ended)
+        contact.ended_before, contact.answered_before = ended, stands.answered_at is not None
 
     def _contact(self, work: Work) -> Contact:
         item, row = work.item, work.row
@@ -176,6 +189,7 @@ class CallBatch:
                 match=row["match"],
                 state=row["state"],
                 ended_before=call.ended_at is not None,
+                answered_before=call.answered_at is not None,
                 row=row,
             )
             if key in self.identity and row["customer_id"] is None and row["ani"] is None and item.inbound:
@@ -277,6 +291,8 @@ class CallBatch:
             self._route(contact, item)
 
     def _route(self, contact: Contact, item: CallItem) -> None:
+        if self._closed(contact, item):
+            return
         free = self.free.get(contact.queue_id or 0, [])
         if item.ring_group:
             chosen = decide_group(free, self.taken)
@@ -296,6 +312,10 @@ class CallBatch:
             contact.agent_id = agents[0].id
             self.taken.add(agents[0].id)
         self._pop(contact, item, agents, "ringing")
+
+    def _closed(self, contact: Contact, item: CallItem) -> bool:
+        queue = self.directory.queues.get(contact.queue_id or 0)
+        return queue is not None and not queue.hours.is_open(item.received_at)
 
     def _pop(self, contact: Contact, item: CallItem, agents: Sequence[Agent], reason: str) -> None:
         new = [agent for agent in agents if agent.id not in contact.rung]
@@ -328,7 +348,8 @@ class CallBatch:
                 if (agent := self.directory.agents.get(agent_id)) is not None
             )
             queue = self.directory.queue_name(contact.queue_id)
-            found.append(CallOutcome(contact.id, contact.state, queue, agents, duplicate))
+            closed = not agents and work.item.routed and self._closed(contact, work.item)
+            found.append(CallOutcome(contact.id, contact.state, queue, agents, duplicate, closed))
         return found
 
 

@@ -38,6 +38,8 @@ class Contact:
     state: str = ""
     changed: bool = False
     ended_before: bool = False
+    answered_before: bool = False
+    stir: str | None = None
     row: asyncpg.Record | None = None
 
     def settle(self, match: Match) -> None:

@@ -32,6 +32,7 @@ class CallItem:
     received_at: datetime
     ani: CallerIdentity
     dnis: CallerIdentity
+    routed: bool = True  # Ringpost chooses who is offered the call; False: the PBX does, and is followed
 
     @property
     def direction(self) -> Direction:
@@ -54,10 +55,12 @@ def call_item(
     event: CallEvent,
     raw: bytes,
     now: datetime,
+    *,
+    routed: bool = True,
 ) -> CallItem:
     """Normalise once, at the door, so that the transaction does not pay for it."""
     ani, dnis = normalise_caller(event.ani, country), normalise_caller(event.dnis, country)
-    return CallItem(source, country, queue, ring_group, event, raw, now, ani, dnis)
+    return CallItem(source, country, queue, ring_group, event, raw, now, ani, dnis, routed)
 
 
 def caller_words(item: CallItem, language: str) -> str:

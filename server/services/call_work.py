@@ -40,5 +40,7 @@ def work_of(item: CallItem, directory: Directory) -> Work:
             named.append(agent)
     dnis = [number for number in (item.dnis.e164, item.dnis.raw) if number]
     queue = directory.find_queue(ref=event.queue_ref, dnis=dnis, fallback=item.fallback_queue)
-    needs_routing = not named and item.inbound and event.type in ROUTED and event.parent_leg_key is None
+    needs_routing = (
+        item.routed and not named and item.inbound and event.type in ROUTED and event.parent_leg_key is None
+    )
     return Work(item, item.peer.e164, named, queue, needs_routing)

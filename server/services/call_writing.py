@@ -10,6 +10,7 @@ import asyncpg
 
 from server.services.call_contact import Contact
 from server.services.call_rows import changed_row, identity_row, new_row
+from server.services.callbacks import close_callbacks, open_callbacks
 from server.services.pop_payload import payload_of_contact
 from server.store import intake as store
 from server.store.pool import Connection
@@ -28,7 +29,7 @@ async def write_batch(connection: Connection, batch: CallBatch) -> None:
     new = [contact for contact in changed if contact.is_new]
     if not changed:
         return  # nothing but what was here before
-    if len(new) == len(changed) and not batch.freed:
+    if len(new) == len(changed) and not (batch.freed or batch.missed or batch.spoken):
         await _write_new(connection, batch, new)
         return
     await connection.execute("BEGIN")
@@ -70,8 +71,17 @@ async def _write_old(connection: Connection, batch: CallBatch, old: list[Contact
             await store.mark_busy(connection, batch.busy)
         if batch.touched:
             await store.touch_tickets(connection, batch.touched, batch.works[0].item.received_at)
+    now = datetime.now(UTC)
     if batch.freed:
-        await store.release(connection, batch.freed, datetime.now(UTC))
+        await store.release(connection, batch.freed, now, batch.wraps)
+    if batch.not_answering:
+        await store.set_not_answering(connection, batch.not_answering, now)
+    if batch.missed:
+        batch.tickets_changed |= await open_callbacks(
+            connection, batch.missed.values(), batch.directory, batch.rules.language
+        )
+    if batch.spoken:
+        batch.tickets_changed |= await close_callbacks(connection, batch.spoken, now)
     late = [pop for pop in batch.pops if not pop.contact.is_new]
     if late:
         _number(batch, await store.insert_pops(connection, [pop.row for pop in late]))

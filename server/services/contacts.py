@@ -50,7 +50,7 @@ def _identity(row: asyncpg.Record) -> Identity:
     return Identity(row["ani"], normalise_email(row["ani_raw"]) if row["ani_raw"] else None)
 
 
-def _view(row: asyncpg.Record) -> dict[str, Any]:
+def contact_record(row: asyncpg.Record) -> dict[str, Any]:
     """The contact, with ``ani_raw``, the names of its customer and agent, and a mail's subject."""
     return contact_view(dict(row), row["queue"], json.loads(row["candidates"])) | {
         "ani_raw": row["ani_raw"],
@@ -67,7 +67,7 @@ async def fetch_contact(pool: Pool, contact_id: int) -> dict[str, Any]:
         row = await store.fetch_contact(pool, contact_id)
     if row is None:
         raise NotFound("there is no such contact")
-    return _view(row)
+    return contact_record(row)
 
 
 async def list_contacts(
@@ -77,7 +77,7 @@ async def list_contacts(
     async with transaction_errors():
         rows = await store.list_contacts(pool, filters, limit + 1, decode_id_cursor(cursor))
     following = encode_cursor(rows[limit - 1]["id"]) if len(rows) > limit else None
-    return {"items": [_view(row) for row in rows[:limit]], "next": following}
+    return {"items": [contact_record(row) for row in rows[:limit]], "next": following}
 
 
 async def _lock(connection: Connection, contact_id: int, version: int | None = None) -> asyncpg.Record:
@@ -125,7 +125,7 @@ async def set_customer(
         await audit.insert_audit(connection, actor.agent_id, "contact.customer", "contact", contact_id, data)
         changed = await _lock(connection, contact_id)
     _tell(hub, changed, tickets, {chosen, before})
-    return _view(changed) | {"lesson_ids": [str(one) for one in lessons]}
+    return contact_record(changed) | {"lesson_ids": [str(one) for one in lessons]}
 
 
 async def _learn(
@@ -200,7 +200,7 @@ async def refuse_customer(
         await audit.insert_audit(connection, actor.agent_id, "contact.refuse", "contact", contact_id, data)
         changed = await _lock(connection, contact_id)
     _tell(hub, changed, tickets, {refused})
-    return _view(changed) | {"lesson_ids": [str(one) for one in lessons]}
+    return contact_record(changed) | {"lesson_ids": [str(one) for one in lessons]}
 
 
 async def undo_lesson(pool: Pool, hub: Hub, actor: Actor, lesson_id: int) -> dict[str, Any]:
@@ -261,20 +261,13 @@ async def patch_contact(
             read["ticket_id"] = ticket["id"]
         diff = {name: [row[name], value] for name, value in read.items() if row[name] != value}
         if not diff:
-            return _view(row)
+            return contact_record(row)
         new = dict(row) | read
         await store.set_details(connection, contact_id, new["disposition"], new["ticket_id"])
         await audit.insert_audit(connection, actor.agent_id, "contact.update", "contact", contact_id, diff)
         changed = await _lock(connection, contact_id)
     _tell(hub, changed, {row["ticket_id"], changed["ticket_id"]} if "ticket_id" in diff else set(), set())
-    return _view(changed)
-
-
-async def set_disposition(
-    pool: Pool, hub: Hub, actor: Actor, contact_id: int, disposition: str | None
-) -> dict[str, Any]:
-    """How it ended, in the agent's words."""
-    return await patch_contact(pool, hub, actor, contact_id, {"disposition": disposition})
+    return contact_record(changed)
 
 
 def _tell(

@@ -35,9 +35,14 @@ async def presence_of(pool: Pool, agent_id: int) -> dict[str, Any]:
     async with transaction_errors():
         row = await pops.fetch_presence(pool, agent_id)
     if row is None:
-        return {"state": "offline", "reason": "", "since": None, "shown": "offline"}
+        return {"state": "offline", "reason": "", "since": None, "shown": "offline", "wrap_up_until": None}
     shown = "busy" if row["busy"] and row["state"] == "available" else row["state"]
-    return {"state": row["state"], "reason": row["reason"], "since": row["since"], "shown": shown}
+    if row["wrap_up_contact_id"] is not None and shown == "available":
+        shown = "wrap_up"
+    return {
+        "state": row["state"], "reason": row["reason"], "since": row["since"], "shown": shown,
+        "wrap_up_until": row["wrap_up_until"],
+    }  # fmt: skip
 
 
 async def my_queue(pool: Pool, directory: Directory, actor: Actor) -> dict[str, list[dict[str, Any]]]:

@@ -25,14 +25,15 @@ async def notify_directory(connection: Connection | Pool) -> None:
 class DirectoryKeeper:
     """Holds the snapshot; ``run`` keeps it fresh on a connection of its own (LISTEN is never pooled)."""
 
-    def __init__(self, pool: Pool, dsn: str) -> None:
+    def __init__(self, pool: Pool, dsn: str, zone: str = "UTC") -> None:
+        self._zone = zone
         self._pool = pool
         self._dsn = dsn
         self._bell = asyncio.Event()
         self.snapshot = Directory()
 
     async def reload(self) -> None:
-        self.snapshot = await store.fetch_directory(self._pool)
+        self.snapshot = await store.fetch_directory(self._pool, self._zone)
 
     def _ring(self, *_: Any) -> None:
         self._bell.set()

@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 from datetime import UTC, datetime, timedelta
-from typing import Any
+from typing import Any, TypeGuard
 
+import asyncpg
 import orjson
 
 from server.domain.call import call_of, facts_of, sweep
 from server.domain.errors import Invalid
+from server.domain.routing import Waiting, decide_waiting
 from server.domain.view import time_text
 from server.push.hub import Hub, Pop
 from server.services.directory import DirectoryKeeper
@@ -17,6 +19,7 @@ from server.store import intake as intake_store
 from server.store import pops as store
 from server.store.pool import Pool, transaction_errors
 
+Row = asyncpg.Record
 POP_STALE = timedelta(minutes=15)
 MAX_OFFERS = 50  # of what waited without a caller on the line, to one who comes back
 
@@ -37,7 +40,7 @@ class Presence:
         async with transaction_errors():
             changed = await store.set_presence(self._pool, agent_id, state, reason, now)
         if changed:
-            self._tell(agent_id)
+            self.tell(agent_id)
         if state == "available":
             await self.offer_waiting(agent_id)
         return {"state": state, "reason": reason, "since": time_text(now)}
@@ -45,7 +48,7 @@ class Presence:
     async def connected(self, agent_id: int) -> None:
         """A connection makes an agent available who had not said otherwise."""
         if await store.connect_presence(self._pool, agent_id, datetime.now(UTC)):
-            self._tell(agent_id)
+            self.tell(agent_id)
         await self.offer_waiting(agent_id)
 
     async def gone(self, agent_id: int) -> None:
@@ -53,9 +56,9 @@ class Presence:
         row = await store.fetch_presence(self._pool, agent_id)
         if row is not None and row["state"] == "available" and not self._hub.is_connected(agent_id):
             await store.set_presence(self._pool, agent_id, "offline", "", datetime.now(UTC))
-            self._tell(agent_id)
+            self.tell(agent_id)
 
-    def _tell(self, agent_id: int) -> None:
+    def tell(self, agent_id: int) -> None:
         self._hub.hint_supervisors("presence_changed", agent_id)
         self._hub.hint("presence_changed", agent_id, [agent_id])
 
@@ -70,11 +73,15 @@ class Presence:
         now = datetime.now(UTC)
         async with transaction_errors(), self._pool.acquire() as connection:
             presence = await store.fetch_presence(connection, agent_id)
-            if presence is None or presence["state"] != "available":
+            if not _takes(presence):
                 return False
-            waiting = await store.fetch_oldest_waiting(connection, agent_id, not presence["busy"])
-            if waiting is None:
+            queues = self._directory.snapshot.queues.values()
+            is_open = [queue.id for queue in queues if queue.hours.is_open(now)]
+            rows = await store.fetch_waiting_for(connection, agent_id, is_open, not presence["busy"])
+            chosen = decide_waiting(map(_waiting, rows), agent_id, now)
+            if chosen is None:
                 return False
+            waiting = next(row for row in rows if row["id"] == chosen)
             async with connection.transaction():
                 # The locks of intake: the call's own, and the queue's, so that nobody else is chosen meanwhile.
                 await intake_store.lock(
@@ -85,8 +92,8 @@ class Presence:
                     ],
                 )
                 again = await store.fetch_presence(connection, agent_id)
-                free = again is not None and (waiting["channel"] != "call" or not again["busy"])
-                if not free or not await store.lock_waiting(connection, waiting["id"]):
+                free = _takes(again) and (waiting["channel"] != "call" or not again["busy"])
+                if not free or not await store.lock_waiting(connection, waiting["id"], waiting["queue_id"]):
                     return free  # somebody else took it: look for the next one
                 ticket_id = await store.offer(connection, waiting["id"], agent_id)
                 if ticket_id is not None and waiting["channel"] != "call":
@@ -99,6 +106,38 @@ class Presence:
         self._hub.pop([Pop(pop_id, agent_id, payload)])
         self._hub.hint_supervisors("queue_changed", waiting["queue_id"])
         return True
+
+    async def route_queue(self, queue_id: int) -> int:
+        """Somebody waits (again) in the queue: offer it to whoever is free there. Gives how many were offered."""
+        offered = 0
+        for agent_id in await store.fetch_free_in(self._pool, queue_id, MAX_OFFERS):
+            if not await store.anything_waits(self._pool, queue_id):
+                break
+            offered += await self._offer_one(agent_id)
+        return offered
+
+    async def overflow(self) -> int:
+        """Contacts that waited too long go on to the queue that helps out. Gives how many."""
+        now = datetime.now(UTC)
+        async with transaction_errors(), self._pool.acquire() as connection, connection.transaction():
+            moved = await store.move_overflown(connection, now)
+            tickets = {row["ticket_id"]: row["to_queue_id"] for row in moved if row["ticket_id"] is not None}
+            if tickets:
+                await store.move_tickets(connection, tickets)
+        for queue_id in {row[side] for row in moved for side in ("from_queue_id", "to_queue_id")}:
+            self._hub.hint_supervisors("queue_changed", queue_id)
+        for queue_id in {row["to_queue_id"] for row in moved}:
+            await self.route_queue(queue_id)
+        return len(moved)
+
+    async def end_wrap_ups(self) -> int:
+        """After-call work whose time is over; the agents are offered what waits."""
+        async with transaction_errors():
+            rows = await store.end_wrap_ups(self._pool, datetime.now(UTC))
+        for row in rows:
+            self.tell(row["agent_id"])
+            await self.offer_waiting(row["agent_id"])
+        return len(rows)
 
     async def unacked(self, agent_id: int) -> list[Pop]:
         """What a new connection gets again: not acknowledged, not stale, oldest first."""
@@ -115,6 +154,13 @@ class Presence:
         async with transaction_errors():
             return await store.ack(self._pool, pop_id, agent_id, datetime.now(UTC))
 
+    async def open_queues(self) -> None:
+        """What waited for opening hours, or was missed by every other way: nothing is forgotten."""
+        now = datetime.now(UTC)
+        for queue in list(self._directory.snapshot.queues.values()):
+            if queue.hours.is_open(now):
+                await self.route_queue(queue.id)
+
     async def sweep_calls(self, older_than: timedelta) -> int:
         """Close calls whose end never came; their agents are free again."""
         now = datetime.now(UTC)
@@ -129,3 +175,21 @@ class Presence:
                     await intake_store.release(connection, [row["agent_id"]], now)
                 await self.offer_waiting(row["agent_id"])
         return len(rows)
+
+
+def _takes(presence: Row | None) -> TypeGuard[Row]:
+    """Whether the agent may be offered anything: there, and not at after-call work."""
+    return (
+        presence is not None and presence["state"] == "available" and presence["wrap_up_contact_id"] is None
+    )
+
+
+def _waiting(row: Row) -> Waiting:
+    return Waiting(
+        contact_id=row["id"],
+        voice=row["channel"] == "call",
+        queued_at=row["queued_at"],
+        tier=row["tier"],
+        priority=row["priority"],
+        owner_agent_id=row["owner_agent_id"],
+    )

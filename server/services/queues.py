@@ -8,8 +8,9 @@ from typing import Any
 
 import asyncpg
 
-from server.domain.errors import Conflict, NotFound, PreconditionFailed
+from server.domain.errors import Conflict, Invalid, NotFound, PreconditionFailed
 from server.domain.fields import Checks
+from server.domain.hours import Hours, read_hours
 from server.domain.identity import normalise_phone
 from server.domain.permission import Actor
 from server.services.directory import notify_directory
@@ -18,7 +19,14 @@ from server.store import audit
 from server.store import queues as store
 from server.store.pool import Connection, Pool, transaction_errors
 
-WRITABLE = ("name", "title_en", "title_zh", "is_default", "dnis")
+TEXTS = ("name", "title_en", "title_zh", "is_default")
+DISTRIBUTION = (
+    *("skills", "wrap_up_seconds", "dispositions", "disposition_required", "overflow_after_seconds"),
+    *("overflow_queue", "hours", "holidays", "time_zone", "callback_due_seconds"),
+)
+WRITABLE = (*TEXTS, "dnis", *DISTRIBUTION)
+SECONDS = {"wrap_up_seconds": (0, 3600), "callback_due_seconds": (60, 14 * 86400)}
+MAX_LEVEL = 10
 
 
 def _view(row: asyncpg.Record, now: datetime) -> dict[str, Any]:
@@ -31,6 +39,17 @@ def _view(row: asyncpg.Record, now: datetime) -> dict[str, Any]:
         "title_zh": row["title_zh"],
         "is_default": row["is_default"],
         "dnis": list(row["dnis"]),
+        "skills": row["skills"],
+        "wrap_up_seconds": row["wrap_up_seconds"],
+        "dispositions": row["dispositions"],
+        "disposition_required": row["disposition_required"],
+        "overflow_after_seconds": row["overflow_after_seconds"],
+        "overflow_queue": row["overflow_queue"],
+        "hours": row["hours"],
+        "holidays": row["holidays"],
+        "time_zone": row["time_zone"],
+        "callback_due_seconds": row["callback_due_seconds"],
+        "is_open": _hours(row).is_open(now),
         "waiting": row["waiting"],
         "oldest_wait_seconds": max(0, int((now - oldest).total_seconds())) if oldest is not None else None,
         "agents": {name: row[name] for name in ("free", "busy", "not_ready", "offline")},
@@ -41,11 +60,114 @@ def _view(row: asyncpg.Record, now: datetime) -> dict[str, Any]:
 def _read(check: Checks, name: str, value: Any, country: str) -> Any:
     if name == "name":
         return check.text(name, value, 64, least=1)
-    if name == "is_default":
+    if name in ("is_default", "disposition_required"):
         return check.flag(name, value)
+    if name in SECONDS:
+        return check.count(name, value, *SECONDS[name])
+    if name == "overflow_after_seconds":
+        return None if value is None else check.count(name, value, 5, 86400)
+    if name == "overflow_queue":
+        return check.text(name, value, 64) or None
+    if name == "skills":
+        return _skills(check, value)
+    if name == "dispositions":
+        return _dispositions(check, value)
+    if name == "hours":
+        return _week(check, value)
+    if name == "holidays":
+        return sorted(set(check.words(name, value if value is not None else [], most=400, longest=10)))
+    if name == "time_zone":
+        return check.text(name, value, 60)
     if name == "dnis":
         return _numbers(check, value if value is not None else [], country)
     return check.text(name, value, 100)
+
+
+def _skills(check: Checks, value: Any) -> dict[str, int]:
+    """Skill -> the least level, 1 to 10."""
+    if value is None:
+        return {}
+    if not isinstance(value, Mapping) or len(value) > 20:
+        check.fault("skills", 'must be skills with the least level of each, such as {"french": 2}')
+        return {}
+    found: dict[str, int] = {}
+    for skill, level in value.items():
+        name = check.text("skills", skill, 60, least=1)
+        if ":" in name or "," in name:
+            check.fault("skills", "a skill's name has no colon and no comma")
+        found[name] = check.count("skills", level, 1, MAX_LEVEL)
+    return found
+
+
+def _dispositions(check: Checks, value: Any) -> list[dict[str, str]]:
+    """``[{"code", "en", "zh_CN"}]``; a code alone is its own title."""
+    if value is None:
+        return []
+    if not isinstance(value, Sequence) or isinstance(value, str) or len(value) > 60:
+        check.fault("dispositions", "must be a list of codes with their titles, 60 at the most")
+        return []
+    found: dict[str, dict[str, str]] = {}
+    for one in value:
+        said = {"code": one} if isinstance(one, str) else one
+        if not isinstance(said, Mapping):
+            check.fault("dispositions", "must be codes with their titles")
+            continue
+        code = check.text("dispositions", said.get("code"), 60, least=1)
+        titles = {
+            language: check.text("dispositions", said.get(language), 100) or code
+            for language in ("en", "zh_CN")
+        }
+        if code in found:
+            check.fault("dispositions", f"{code} is there twice")
+        found[code] = {"code": code, **titles}
+    return list(found.values())
+
+
+def _week(check: Checks, value: Any) -> dict[str, list[list[str]]]:
+    if value is None:
+        return {}
+    if not isinstance(value, Mapping) or not all(isinstance(spans, list) for spans in value.values()):
+        check.fault("hours", 'must be days with their hours, such as {"mon": [["09:00", "17:30"]]}')
+        return {}
+    return {
+        str(day): [list(map(str, span)) for span in spans if isinstance(span, list)]
+        for day, spans in value.items()
+    }
+
+
+def _check_hours(new: Mapping[str, Any]) -> None:
+    _, wrong = read_hours(new["hours"], new["holidays"], new["time_zone"] or "UTC")
+    if wrong:
+        field = "time_zone" if "time zone" in wrong else "holidays" if "no date" in wrong else "hours"
+        raise Invalid(f"{field}: {wrong}", fields={field: wrong})
+
+
+def _hours(row: asyncpg.Record) -> Hours:
+    hours, _ = read_hours(row["hours"], row["holidays"], row["time_zone"] or "UTC")
+    return hours or Hours()
+
+
+async def _set_distribution(connection: Connection, queue_id: int, new: Mapping[str, Any]) -> None:
+    """Raises Invalid for a queue to overflow to that is not there or is this one."""
+    _check_hours(new)
+    overflow = None
+    if new["overflow_queue"]:
+        overflow = await store.find_queue(connection, new["overflow_queue"])
+        if overflow is None or overflow == queue_id:
+            wrong = "there is no such queue" if overflow is None else "must be another queue"
+            raise Invalid(f"overflow_queue: {wrong}", fields={"overflow_queue": wrong})
+    if new["disposition_required"] and not new["dispositions"]:
+        wrong = "say which ones there are before one is required"
+        raise Invalid(f"dispositions: {wrong}", fields={"dispositions": wrong})
+    await store.set_distribution(
+        connection,
+        (
+            queue_id, new["skills"], new["wrap_up_seconds"], new["dispositions"], new["disposition_required"],
+            new["overflow_after_seconds"], overflow, new["hours"], new["holidays"], new["time_zone"],
+            new["callback_due_seconds"],
+        ),
+    )  # fmt: skip
+    await store.refresh_eligible(connection, queue_id=queue_id)
 
 
 def _numbers(check: Checks, value: Any, country: str) -> list[str]:
@@ -74,12 +196,14 @@ async def add_queue(
     is_default: bool = False,
     country: str = "",
     actor: Actor | None = None,
+    **distribution: Any,
 ) -> dict[str, Any]:
-    """``dnis`` are the numbers dialled that lead here. Raises Invalid, Conflict."""
+    """``dnis`` are the numbers dialled that lead here, ``distribution`` of DISTRIBUTION. Raises Invalid, Conflict."""
     check = Checks()
     given = {
         "name": name, "title_en": title_en, "title_zh": title_zh, "is_default": is_default, "dnis": list(dnis),
     }  # fmt: skip
+    given |= {key: value for key, value in distribution.items() if key in DISTRIBUTION and value is not None}
     new = {key: _read(check, key, value, country) for key, value in given.items()}
     check.done()
     async with transaction(pool) as connection:
@@ -90,6 +214,9 @@ async def add_queue(
             connection, (new["name"], new["title_en"], new["title_zh"], new["is_default"])
         )
         await store.replace_dnis(connection, queue_id, new["dnis"])
+        if any(key in new for key in DISTRIBUTION):
+            row = (await store.list_queues(connection, queue_id))[0]
+            await _set_distribution(connection, queue_id, dict(row) | new)
         agent_id = actor.agent_id if actor is not None else None
         await audit.insert_audit(connection, agent_id, "queue.add", "queue", queue_id)
         await notify_directory(connection)
@@ -128,6 +255,8 @@ async def update_queue(
             connection, (queue_id, new["name"], new["title_en"], new["title_zh"], new["is_default"])
         )
         await store.replace_dnis(connection, queue_id, new["dnis"])
+        if any(key in diff for key in DISTRIBUTION):
+            await _set_distribution(connection, queue_id, new)
         await audit.insert_audit(connection, actor.agent_id, "queue.update", "queue", queue_id, diff)
         await notify_directory(connection)
         rows = await store.list_queues(connection, queue_id)

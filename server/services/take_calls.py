@@ -32,6 +32,9 @@ class CallIntake:
         self._rules = rules
         self._unlocking: set[asyncio.Task[None]] = set()
         self.on_freed: Callable[[set[int]], None] | None = None  # after commit: agents whose call ended
+        self.on_waiting: Callable[[set[int]], None] | None = (
+            None  # after commit: queues where one waits again
+        )
 
     async def commit(self, items: list[CallItem]) -> list[CallOutcome]:
         """One outcome per item, in order. Raises Unavailable when the database is away."""
@@ -54,8 +57,15 @@ class CallIntake:
             self._hub.hint("contact_changed", contact.id, {*contact.rung, *filter(None, (contact.agent_id,))})
         for queue_id in {contact.queue_id for contact in batch.contacts.values() if contact.queue_id}:
             self._hub.hint_supervisors("queue_changed", queue_id)
+        for ticket_id in batch.tickets_changed:
+            self._hub.hint_all("ticket_changed", ticket_id)
+        for agent_id in batch.not_answering | batch.wraps.keys():
+            self._hub.hint("presence_changed", agent_id, [agent_id])
+            self._hub.hint_supervisors("presence_changed", agent_id)
         if batch.freed and self.on_freed is not None:
             self.on_freed(batch.freed)
+        if batch.waiting_again and self.on_waiting is not None:
+            self.on_waiting(batch.waiting_again)
 
     async def _unlock(self, connection: PoolConnection) -> None:
         """A connection that cannot give its locks back is closed, which does."""

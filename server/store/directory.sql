@@ -2,7 +2,9 @@
 SELECT id, name, email, role, extension, language FROM agents WHERE unit_id = 1 AND disabled_at IS NULL ORDER BY id
 
 -- name: fetch_queues
-SELECT id, name, title_en, title_zh, is_default FROM queues WHERE unit_id = 1 ORDER BY id
+SELECT id, name, title_en, title_zh, is_default, hours, holidays, time_zone, wrap_up_seconds, dispositions,
+       disposition_required, callback_due_seconds, overflow_after_seconds, overflow_queue_id
+FROM queues WHERE unit_id = 1 ORDER BY id
 
 -- name: fetch_dnis
 SELECT dnis, queue_id FROM queue_dnis WHERE unit_id = 1

@@ -125,7 +125,7 @@ async def write_new(
         *columns(events, 5),
         *columns(customers, 5),
         *columns(tickets, 7),
-        *columns(contacts, 24),
+        *columns(contacts, 29),
         agents,
         [busy[agent_id] for agent_id in agents],
         sorted(set(going_on)),
@@ -144,7 +144,7 @@ async def insert_pops(connection: Connection, pops: Sequence[tuple[Any, ...]]) -
 
 
 async def update_contacts(connection: Connection, contacts: Sequence[tuple[Any, ...]]) -> None:
-    await connection.execute(SQL.update_contacts, *columns(contacts, 14))
+    await connection.execute(SQL.update_contacts, *columns(contacts, 18))
 
 
 async def identify_contacts(connection: Connection, rows: Sequence[tuple[Any, ...]]) -> None:
@@ -167,5 +167,17 @@ async def mark_busy(connection: Connection, busy: Mapping[int, int]) -> None:
     await connection.execute(SQL.mark_busy, agents, [busy[agent_id] for agent_id in agents])
 
 
-async def release(connection: Connection, agent_ids: Iterable[int], at: datetime) -> None:
-    await connection.execute(SQL.release, sorted(set(agent_ids)), at)
+async def release(
+    connection: Connection,
+    agent_ids: Iterable[int],
+    at: datetime,
+    wraps: Mapping[int, tuple[int, datetime | None]] | None = None,
+) -> None:
+    """``wraps``: of whom what contact is to be wrapped up, and until when at the longest."""
+    agents = sorted(set(agent_ids))
+    work = [(wraps or {}).get(agent_id, (None, None)) for agent_id in agents]
+    await connection.execute(SQL.release, agents, at, [one[0] for one in work], [one[1] for one in work])
+
+
+async def set_not_answering(connection: Connection, agent_ids: Iterable[int], at: datetime) -> None:
+    await connection.execute(SQL.set_not_answering, sorted(set(agent_ids)), at)

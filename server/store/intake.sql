@@ -8,7 +8,7 @@ CREATE FUNCTION pg_temp.locked_read(
 ) RETURNS TABLE (
     i int, seen boolean, contact_id bigint, state text, legs json, agent_id bigint, rung_agent_ids bigint[],
     queue_id bigint, customer_id bigint, ticket_id bigint, ani text, match text, continued boolean,
-    started_at timestamptz, new_contact_id bigint, new_ticket_id bigint, new_customer_id bigint, found json
+    started_at timestamptz, customer_name text, new_contact_id bigint, new_ticket_id bigint, new_customer_id bigint, found json
 ) LANGUAGE plpgsql AS $$
 #variable_conflict use_column
 BEGIN
@@ -21,6 +21,7 @@ BEGIN
             LIMIT 1) IS NOT NULL,
            c.id, c.state, c.legs, c.agent_id, c.rung_agent_ids, c.queue_id, c.customer_id, c.ticket_id,
            c.ani, c.match, c.continued, c.started_at,
+           (SELECT k.name FROM customers k WHERE k.id = c.customer_id),
            CASE WHEN c.id IS NULL THEN nextval('object_id') END,
            CASE WHEN c.id IS NULL THEN nextval('ticket_id') END,
            CASE WHEN f.found IS NULL AND incoming.phone <> '' THEN nextval('object_id') END,
@@ -79,27 +80,29 @@ SELECT pg_advisory_unlock_all()
 SELECT qa.queue_id, f.agent_id, f.idle_since
 FROM (
     (SELECT p.agent_id, p.idle_since FROM presence p
-     WHERE p.state = 'available' AND p.call_id IS NULL
-         AND EXISTS (SELECT FROM queue_agents x WHERE x.agent_id = p.agent_id AND x.queue_id = ANY ($1::bigint[]))
+     WHERE p.state = 'available' AND p.call_id IS NULL AND p.wrap_up_contact_id IS NULL
+         AND EXISTS (SELECT FROM queue_agents x
+                     WHERE x.agent_id = p.agent_id AND x.queue_id = ANY ($1::bigint[]) AND x.eligible)
      ORDER BY p.idle_since, p.agent_id LIMIT $3)
     UNION
     SELECT p.agent_id, p.idle_since FROM presence p
     WHERE p.agent_id = ANY ($2::bigint[]) AND p.state = 'available' AND p.call_id IS NULL
+        AND p.wrap_up_contact_id IS NULL
 ) f
-JOIN queue_agents qa ON qa.agent_id = f.agent_id AND qa.queue_id = ANY ($1::bigint[])
+JOIN queue_agents qa ON qa.agent_id = f.agent_id AND qa.queue_id = ANY ($1::bigint[]) AND qa.eligible
 
 -- name: fetch_present_agents
 -- Who may be given a mail or a form of the queue, on a call or not: whoever got none for longest first.
 SELECT f.agent_id, f.given_at
 FROM (
     (SELECT p.agent_id, p.given_at FROM presence p
-     WHERE p.state = 'available'
-         AND EXISTS (SELECT FROM queue_agents x WHERE x.agent_id = p.agent_id AND x.queue_id = $1)
+     WHERE p.state = 'available' AND p.wrap_up_contact_id IS NULL
+         AND EXISTS (SELECT FROM queue_agents x WHERE x.agent_id = p.agent_id AND x.queue_id = $1 AND x.eligible)
      ORDER BY p.given_at, p.agent_id LIMIT $3)
     UNION
     SELECT p.agent_id, p.given_at FROM presence p
-    WHERE p.agent_id = ANY ($2::bigint[]) AND p.state = 'available'
-        AND EXISTS (SELECT FROM queue_agents x WHERE x.agent_id = p.agent_id AND x.queue_id = $1)
+    WHERE p.agent_id = ANY ($2::bigint[]) AND p.state = 'available' AND p.wrap_up_contact_id IS NULL
+        AND EXISTS (SELECT FROM queue_agents x WHERE x.agent_id = p.agent_id AND x.queue_id = $1 AND x.eligible)
 ) f
 
 -- name: touch_given
@@ -135,35 +138,38 @@ WITH ledger AS (
 ), c AS (
     INSERT INTO contacts (unit_id, id, channel, direction, source, call_key, state, ani, ani_raw, dnis, display_name,
                           withheld, customer_id, ticket_id, continued, agent_id, rung_agent_ids, queue_id, match,
-                          candidates, legs, started_at, answered_at, ended_at, hangup_cause, recording_url)
+                          candidates, legs, started_at, answered_at, ended_at, hangup_cause, recording_url,
+                          routed, stir, ring_seconds, talk_seconds, hold_seconds, queued_at)
     SELECT $1, id, 'call', direction, source, call_key, state, ani, ani_raw, dnis, display_name,
            withheld, customer_id, ticket_id, continued, agent_id, rung::bigint[], queue_id, match,
-           candidates::json, legs::json, started_at, answered_at, ended_at, hangup_cause, recording_url
+           candidates::json, legs::json, started_at, answered_at, ended_at, hangup_cause, recording_url,
+           routed, stir, ring_seconds, talk_seconds, hold_seconds, started_at
     FROM unnest($19::bigint[], $20::text[], $21::text[], $22::text[], $23::text[], $24::text[], $25::text[],
                 $26::text[], $27::text[], $28::boolean[], $29::bigint[], $30::bigint[], $31::boolean[], $32::bigint[],
                 $33::text[], $34::bigint[], $35::text[], $36::text[], $37::text[], $38::timestamptz[],
-                $39::timestamptz[], $40::timestamptz[], $41::text[], $42::text[])
+                $39::timestamptz[], $40::timestamptz[], $41::text[], $42::text[], $43::boolean[],
+                $44::text[], $45::int[], $46::int[], $47::int[])
         AS n (id, direction, source, call_key, state, ani, ani_raw, dnis, display_name, withheld, customer_id,
               ticket_id, continued, agent_id, rung, queue_id, match, candidates, legs, started_at, answered_at,
-              ended_at, hangup_cause, recording_url)
+              ended_at, hangup_cause, recording_url, routed, stir, ring_seconds, talk_seconds, hold_seconds)
 ), locked AS (
     SELECT p.agent_id FROM presence p
-    WHERE p.agent_id = ANY ($43::bigint[]) AND p.call_id IS NULL ORDER BY p.agent_id FOR UPDATE
+    WHERE p.agent_id = ANY ($48::bigint[]) AND p.call_id IS NULL ORDER BY p.agent_id FOR UPDATE
 ), busy AS (
     UPDATE presence p SET call_id = w.contact_id
-    FROM locked JOIN unnest($43::bigint[], $44::bigint[]) AS w (agent_id, contact_id) ON w.agent_id = locked.agent_id
-    WHERE p.agent_id = locked.agent_id AND p.agent_id = ANY ($43::bigint[])
+    FROM locked JOIN unnest($48::bigint[], $49::bigint[]) AS w (agent_id, contact_id) ON w.agent_id = locked.agent_id
+    WHERE p.agent_id = locked.agent_id AND p.agent_id = ANY ($48::bigint[])
 ), going_on AS (
-    SELECT id FROM tickets WHERE id = ANY ($45::bigint[]) ORDER BY id FOR UPDATE
+    SELECT id FROM tickets WHERE id = ANY ($50::bigint[]) ORDER BY id FOR UPDATE
 ), touched AS (
     UPDATE tickets t
-    SET updated_at = $46, status = CASE WHEN t.status = 'waiting' THEN 'open' ELSE t.status END,
+    SET updated_at = $51, status = CASE WHEN t.status = 'waiting' THEN 'open' ELSE t.status END,
         version = t.version + 1
-    FROM going_on WHERE t.id = going_on.id AND t.id = ANY ($45::bigint[])
+    FROM going_on WHERE t.id = going_on.id AND t.id = ANY ($50::bigint[])
 )
 INSERT INTO pops (unit_id, agent_id, contact_id, reason)
 SELECT $1, agent_id, contact_id, reason
-FROM unnest($47::bigint[], $48::bigint[], $49::text[]) AS n (agent_id, contact_id, reason)
+FROM unnest($52::bigint[], $53::bigint[], $54::text[]) AS n (agent_id, contact_id, reason)
 RETURNING id, agent_id, contact_id
 
 -- name: insert_events
@@ -185,11 +191,13 @@ UPDATE contacts c
 SET state = n.state, agent_id = n.agent_id, rung_agent_ids = n.rung::bigint[], queue_id = n.queue_id,
     legs = n.legs::json, direction = n.direction, ani = coalesce(c.ani, n.ani), dnis = coalesce(c.dnis, n.dnis),
     started_at = n.started_at, answered_at = n.answered_at, ended_at = n.ended_at, hangup_cause = n.hangup_cause,
-    recording_url = coalesce(n.recording_url, c.recording_url), version = c.version + 1
+    recording_url = coalesce(n.recording_url, c.recording_url), stir = coalesce(n.stir, c.stir), ring_seconds = n.ring_seconds,
+    talk_seconds = n.talk_seconds, hold_seconds = n.hold_seconds, version = c.version + 1
 FROM unnest($1::bigint[], $2::text[], $3::bigint[], $4::text[], $5::bigint[], $6::text[], $7::text[], $8::text[],
-            $9::text[], $10::timestamptz[], $11::timestamptz[], $12::timestamptz[], $13::text[], $14::text[])
+            $9::text[], $10::timestamptz[], $11::timestamptz[], $12::timestamptz[], $13::text[], $14::text[],
+            $15::text[], $16::int[], $17::int[], $18::int[])
     AS n (id, state, agent_id, rung, queue_id, legs, direction, ani, dnis, started_at, answered_at, ended_at,
-          hangup_cause, recording_url)
+          hangup_cause, recording_url, stir, ring_seconds, talk_seconds, hold_seconds)
 WHERE c.id = n.id AND c.id = ANY ($1::bigint[])
 
 -- name: identify_contacts
@@ -242,14 +250,24 @@ FROM locked JOIN wanted ON wanted.agent_id = locked.agent_id
 WHERE p.agent_id = locked.agent_id AND p.agent_id = ANY ($1::bigint[])
 
 -- name: release
--- The agents' call ended: free, unless another one goes on. Longest idle counts from here.
+-- The agents' call ended: free, unless another one goes on. Longest idle counts from here. $3 is the contact
+-- that an agent has after-call work of, $4 until when that lasts at the longest (null: until it is done).
 WITH locked AS (
     SELECT agent_id FROM presence WHERE agent_id = ANY ($1::bigint[]) ORDER BY agent_id FOR UPDATE
 )
 UPDATE presence p
 SET idle_since = $2, call_id = (SELECT c.id FROM contacts c
-                                WHERE c.agent_id = p.agent_id AND c.channel = 'call' AND c.ended_at IS NULL LIMIT 1)
-FROM locked WHERE p.agent_id = locked.agent_id AND p.agent_id = ANY ($1::bigint[])
+                                WHERE c.agent_id = p.agent_id AND c.channel = 'call' AND c.ended_at IS NULL LIMIT 1),
+    wrap_up_contact_id = coalesce(w.contact_id, p.wrap_up_contact_id),
+    wrap_up_until = CASE WHEN w.contact_id IS NULL THEN p.wrap_up_until ELSE w.until END
+FROM locked JOIN unnest($1::bigint[], $3::bigint[], $4::timestamptz[]) AS w (agent_id, contact_id, until)
+    ON w.agent_id = locked.agent_id
+WHERE p.agent_id = locked.agent_id AND p.agent_id = ANY ($1::bigint[])
+
+-- name: set_not_answering
+-- A call was offered and not picked up: not ready, until the agent says otherwise.
+UPDATE presence SET state = 'not_ready', reason = 'no_answer', since = $2, missed_offers = missed_offers + 1
+WHERE agent_id = ANY ($1::bigint[]) AND state = 'available'
 
 -- name: lock
 SELECT pg_advisory_xact_lock(k) FROM unnest($1::bigint[]) k

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping, Sequence
 from datetime import datetime
 
 import asyncpg
@@ -29,12 +30,42 @@ async def insert_pop(connection: Connection, agent_id: int, contact_id: int, rea
     return int(await connection.fetchval(SQL.insert_pop, agent_id, contact_id, reason))
 
 
-async def fetch_oldest_waiting(connection: Connection, agent_id: int, voice: bool) -> asyncpg.Record | None:
-    return await connection.fetchrow(SQL.fetch_oldest_waiting, agent_id, voice)
+async def fetch_waiting_for(
+    connection: Connection, agent_id: int, queue_ids: Sequence[int], voice: bool
+) -> list[asyncpg.Record]:
+    """(id, source, call_key, channel, queue_id, queued_at, tier, priority, owner_agent_id)."""
+    return await connection.fetch(SQL.fetch_waiting_for, agent_id, queue_ids, voice)
 
 
-async def lock_waiting(connection: Connection, contact_id: int) -> bool:
-    return await connection.fetchval(SQL.lock_waiting, contact_id) is not None
+async def lock_waiting(connection: Connection, contact_id: int, queue_id: int) -> bool:
+    return await connection.fetchval(SQL.lock_waiting, contact_id, queue_id) is not None
+
+
+async def fetch_free_in(pool: Executor, queue_id: int, limit: int) -> list[int]:
+    return [row["agent_id"] for row in await pool.fetch(SQL.fetch_free_in, queue_id, limit)]
+
+
+async def anything_waits(pool: Executor, queue_id: int) -> bool:
+    return bool(await pool.fetchval(SQL.anything_waits, queue_id))
+
+
+async def move_overflown(connection: Executor, at: datetime) -> list[asyncpg.Record]:
+    """(id, ticket_id, from_queue_id, to_queue_id) of contacts that went on to another queue."""
+    return await connection.fetch(SQL.move_overflown, at)
+
+
+async def move_tickets(connection: Executor, moved: Mapping[int, int]) -> None:
+    """Tickets of contacts that overflowed, to their new queue."""
+    await connection.execute(SQL.move_tickets, list(moved), list(moved.values()))
+
+
+async def end_wrap_ups(pool: Executor, at: datetime) -> list[asyncpg.Record]:
+    """(agent_id, contact_id) of those whose time is over."""
+    return await pool.fetch(SQL.end_wrap_ups, at)
+
+
+async def end_wrap_up(connection: Executor, agent_id: int, contact_id: int, at: datetime) -> bool:
+    return bool((await connection.execute(SQL.end_wrap_up, agent_id, contact_id, at)) == "UPDATE 1")
 
 
 async def offer(connection: Connection, contact_id: int, agent_id: int) -> int | None:

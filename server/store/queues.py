@@ -36,6 +36,17 @@ async def update_queue(connection: Connection, values: Sequence[Any]) -> None:
     await connection.execute(SQL.update_queue, *values)
 
 
+async def set_distribution(connection: Connection, values: Sequence[Any]) -> None:
+    await connection.execute(SQL.set_distribution, *values)
+
+
+async def refresh_eligible(
+    connection: Connection, *, queue_id: int | None = None, agent_id: int | None = None
+) -> None:
+    """Work out again who has the skills of a queue, or of which queues an agent has them."""
+    await connection.execute(SQL.refresh_eligible, queue_id, agent_id)
+
+
 async def clear_default(connection: Connection, but: int | None) -> None:
     await connection.execute(SQL.clear_default, but)
 

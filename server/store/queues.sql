@@ -1,6 +1,7 @@
 -- name: list_queues
 -- Waiting: rung to nobody yet. The figures count what is there now; all look-ups are by index.
 SELECT q.*,
+       (SELECT o.name FROM queues o WHERE o.id = q.overflow_queue_id) AS overflow_queue,
        ARRAY (SELECT d.dnis FROM queue_dnis d WHERE d.queue_id = q.id ORDER BY d.dnis) AS dnis,
        w.waiting, w.oldest, f.free, f.busy, f.not_ready, f.offline
 FROM queues q
@@ -36,6 +37,26 @@ SELECT id FROM queues WHERE unit_id = 1 AND lower(name) = lower($1) AND id IS DI
 
 -- name: update_queue
 UPDATE queues SET name = $2, title_en = $3, title_zh = $4, is_default = $5, version = version + 1 WHERE id = $1
+
+-- name: set_distribution
+UPDATE queues
+SET skills = $2, wrap_up_seconds = $3, dispositions = $4, disposition_required = $5, overflow_after_seconds = $6,
+    overflow_queue_id = $7, hours = $8, holidays = $9, time_zone = $10, callback_due_seconds = $11
+WHERE id = $1
+
+-- name: refresh_eligible
+-- Who has the skills that a queue asks for, each at the least level; of one queue, or of one agent.
+UPDATE queue_agents qa
+SET eligible = NOT EXISTS (
+    SELECT FROM jsonb_each_text(q.skills) AS wanted (skill, level)
+    WHERE NOT EXISTS (
+        SELECT FROM unnest(a.skills) AS has (said)
+        WHERE lower(split_part(has.said, ':', 1)) = lower(wanted.skill)
+            AND CASE WHEN split_part(has.said, ':', 2) ~ '^[0-9]{1,2}$'
+                     THEN split_part(has.said, ':', 2)::int ELSE 1 END >= wanted.level::int))
+FROM queues q, agents a
+WHERE q.id = qa.queue_id AND a.id = qa.agent_id
+    AND (qa.queue_id = $1 OR $1 IS NULL) AND (qa.agent_id = $2 OR $2 IS NULL)
 
 -- name: clear_default
 UPDATE queues SET is_default = false WHERE unit_id = 1 AND is_default AND id IS DISTINCT FROM $1::bigint
