@@ -27,7 +27,7 @@ from server.services.call_contact import (
 )
 from server.services.call_item import CallItem, IntakeRules, caller_words
 from server.services.call_rows import call_payload
-from server.services.call_work import Work, work_of
+from server.services.call_work import ROUTED, Work, work_of
 from server.services.call_writing import write_batch
 from server.services.callbacks import MissedCall
 from server.services.match_rows import evidence_of
@@ -154,6 +154,9 @@ class CallBatch:
         contact.state = stands.state.value
         contact.changed = True
         contact.stir = item.event.stir or contact.stir
+        contact.routed = contact.routed or (
+            item.routed and item.event.type in ROUTED and item.event.parent_leg_key is None
+        )
         self._follow_agents(contact, work, before)
         take_back(self, contact, item)
         ended = stands.ended_at is not None

@@ -40,6 +40,7 @@ class Contact:
     ended_before: bool = False
     answered_before: bool = False
     stir: str | None = None
+    routed: bool = False  # it came as something that Ringpost is to offer to somebody
     row: asyncpg.Record | None = None
 
     def settle(self, match: Match) -> None:

@@ -34,20 +34,19 @@ def read_number(text: str, country: str) -> Numbers:
 
 
 def _number_of(text: str, country: str) -> Numbers | None:
-    whole = normalise_phone(text, country)
     digits = phone_digits_of_query(text)
-    if whole is not None:
-        return Numbers((whole, f"+{digits}") if digits else (whole,))
-    if digits is not None:
-        code = calling_code(country)
-        starts = [f"+{digits}"] if digits.startswith(code) or not code else []
-        if code and not text.startswith(("+", "00")):
-            starts.append(f"+{code}{digits}")
-        return Numbers((text, digits), tuple(starts))
-    said = normalise_caller(text, country)
-    if said.kind in (CallerKind.EXTENSION, CallerKind.SHORT_CODE):
-        return Numbers((text,))
-    return None
+    if digits is None:
+        said = normalise_caller(text, country)
+        inside = said.kind in (CallerKind.EXTENSION, CallerKind.SHORT_CODE)
+        return Numbers((text,)) if inside else None
+    whole = normalise_phone(text, country)
+    exact = (*((whole,) if whole is not None else ()), f"+{digits}", text)
+    code = calling_code(country)
+    national = not text.startswith(("+", "00"))
+    starts = [f"+{digits}"] if not (national and code) or digits.startswith(code) else []
+    if national and code:
+        starts.append(f"+{code}{digits}")
+    return Numbers(exact, tuple(starts))
 
 
 async def read_search(pool: Pool, text: str, country: str) -> Found:

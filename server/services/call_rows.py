@@ -78,7 +78,7 @@ def new_row(contact: Contact) -> tuple[Any, ...]:
         orjson.dumps(contact.candidates).decode() if contact.candidates else "[]", _facts(call),
         stands.started_at or item.received_at,
         stands.answered_at, stands.ended_at, stands.hangup_cause, call.recording_url,
-        item.routed, contact.stir, *times_of(call),
+        contact.routed, contact.stir, *times_of(call),
     )  # fmt: skip
 
 
@@ -91,7 +91,7 @@ def changed_row(contact: Contact) -> tuple[Any, ...]:
         contact.id, contact.state, contact.agent_id, _array(contact.rung), contact.queue_id, _facts(call),
         stands.direction.value, item.ani.e164, item.dnis.e164, stands.started_at or row["started_at"],
         stands.answered_at, stands.ended_at, stands.hangup_cause, call.recording_url,
-        contact.stir, *times_of(call),
+        contact.routed, contact.stir, *times_of(call),
     )  # fmt: skip
 
 

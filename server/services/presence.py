@@ -13,6 +13,7 @@ from server.domain.errors import Invalid
 from server.domain.routing import Waiting, decide_waiting
 from server.domain.view import time_text
 from server.push.hub import Hub, Pop
+from server.services.callbacks import MissedCall, open_callbacks
 from server.services.directory import DirectoryKeeper
 from server.services.pop_payload import payload_of_contact
 from server.store import intake as intake_store
@@ -27,8 +28,9 @@ MAX_OFFERS = 50  # of what waited without a caller on the line, to one who comes
 class Presence:
     """States of agents, and the hand-over of waiting contacts."""
 
-    def __init__(self, pool: Pool, hub: Hub, directory: DirectoryKeeper) -> None:
-        self._pool, self._hub, self._directory = pool, hub, directory
+    def __init__(self, pool: Pool, hub: Hub, directory: DirectoryKeeper, language: str = "en") -> None:
+        """``language`` is that of the installation, for subjects."""
+        self._pool, self._hub, self._directory, self._language = pool, hub, directory, language
 
     async def set_state(self, agent_id: int, state: str, reason: str = "") -> dict[str, Any]:
         """``available`` or ``not_ready``; one who becomes available gets what waits."""
@@ -167,9 +169,11 @@ class Presence:
         rows = await store.fetch_live_calls(self._pool, now - older_than)
         for row in rows:
             call = sweep(call_of(row["call_key"], orjson.loads(row["legs"])), now)
-            await store.close_swept(
-                self._pool, row["id"], call.state.value, orjson.dumps(facts_of(call)).decode(), now
-            )
+            async with self._pool.acquire() as connection, connection.transaction():
+                legs = orjson.dumps(facts_of(call)).decode()
+                await store.close_swept(connection, row["id"], call.state.value, legs, now)
+                if (missed := _missed(row, call.state.value, now)) is not None:
+                    await open_callbacks(connection, [missed], self._directory.snapshot, self._language)
             if row["agent_id"] is not None:
                 async with self._pool.acquire() as connection:
                     await intake_store.release(connection, [row["agent_id"]], now)
@@ -182,6 +186,14 @@ def _takes(presence: Row | None) -> TypeGuard[Row]:
     return (
         presence is not None and presence["state"] == "available" and presence["wrap_up_contact_id"] is None
     )
+
+
+def _missed(row: Row, state: str, now: datetime) -> MissedCall | None:
+    """A swept call that nobody took, and whose caller can be called back."""
+    who = row["customer_name"] or row["ani"]
+    if state not in ("missed", "voicemail") or row["direction"] != "inbound" or who is None:
+        return None
+    return MissedCall(row["id"], state, who, row["customer_id"], row["queue_id"], now)
 
 
 def _waiting(row: Row) -> Waiting:

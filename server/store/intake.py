@@ -144,7 +144,7 @@ async def insert_pops(connection: Connection, pops: Sequence[tuple[Any, ...]]) -
 
 
 async def update_contacts(connection: Connection, contacts: Sequence[tuple[Any, ...]]) -> None:
-    await connection.execute(SQL.update_contacts, *columns(contacts, 18))
+    await connection.execute(SQL.update_contacts, *columns(contacts, 19))
 
 
 async def identify_contacts(connection: Connection, rows: Sequence[tuple[Any, ...]]) -> None:

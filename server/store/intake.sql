@@ -191,13 +191,13 @@ UPDATE contacts c
 SET state = n.state, agent_id = n.agent_id, rung_agent_ids = n.rung::bigint[], queue_id = n.queue_id,
     legs = n.legs::json, direction = n.direction, ani = coalesce(c.ani, n.ani), dnis = coalesce(c.dnis, n.dnis),
     started_at = n.started_at, answered_at = n.answered_at, ended_at = n.ended_at, hangup_cause = n.hangup_cause,
-    recording_url = coalesce(n.recording_url, c.recording_url), stir = coalesce(n.stir, c.stir), ring_seconds = n.ring_seconds,
-    talk_seconds = n.talk_seconds, hold_seconds = n.hold_seconds, version = c.version + 1
+    recording_url = coalesce(n.recording_url, c.recording_url), routed = c.routed OR n.routed,
+    stir = coalesce(n.stir, c.stir), ring_seconds = n.ring_seconds, talk_seconds = n.talk_seconds, hold_seconds = n.hold_seconds, version = c.version + 1
 FROM unnest($1::bigint[], $2::text[], $3::bigint[], $4::text[], $5::bigint[], $6::text[], $7::text[], $8::text[],
             $9::text[], $10::timestamptz[], $11::timestamptz[], $12::timestamptz[], $13::text[], $14::text[],
-            $15::text[], $16::int[], $17::int[], $18::int[])
+            $15::boolean[], $16::text[], $17::int[], $18::int[], $19::int[])
     AS n (id, state, agent_id, rung, queue_id, legs, direction, ani, dnis, started_at, answered_at, ended_at,
-          hangup_cause, recording_url, stir, ring_seconds, talk_seconds, hold_seconds)
+          hangup_cause, recording_url, routed, stir, ring_seconds, talk_seconds, hold_seconds)
 WHERE c.id = n.id AND c.id = ANY ($1::bigint[])
 
 -- name: identify_contacts

@@ -86,7 +86,7 @@ SET queue_id = q.overflow_queue_id, queued_at = $1, first_queue_id = coalesce(c.
 FROM queues q
 WHERE q.id = c.queue_id AND q.overflow_queue_id IS NOT NULL AND q.overflow_after_seconds IS NOT NULL
     AND c.unit_id = 1 AND c.state = 'ringing' AND c.agent_id IS NULL AND c.rung_agent_ids = '{}' AND c.routed
-    AND coalesce(c.queued_at, c.started_at) < $1 - q.overflow_after_seconds * interval '1 second'
+    AND coalesce(c.queued_at, c.started_at) < $1::timestamptz - q.overflow_after_seconds * interval '1 second'
     AND q.overflow_queue_id IS DISTINCT FROM c.first_queue_id
 RETURNING c.id, c.ticket_id, q.id AS from_queue_id, q.overflow_queue_id AS to_queue_id
 
@@ -155,9 +155,11 @@ SET state = 'available', reason = '', since = $2, idle_since = $2, call_id = exc
 WHERE presence.state = 'offline'
 
 -- name: fetch_live_calls
-SELECT id, source, call_key, legs, agent_id FROM contacts
-WHERE channel = 'call' AND ended_at IS NULL AND started_at < $1
-ORDER BY id LIMIT 200
+SELECT c.id, c.source, c.call_key, c.legs, c.agent_id, c.direction, c.customer_id, c.queue_id, c.ani,
+       k.name AS customer_name
+FROM contacts c LEFT JOIN customers k ON k.id = c.customer_id
+WHERE c.channel = 'call' AND c.ended_at IS NULL AND c.started_at < $1
+ORDER BY c.id LIMIT 200
 
 -- name: close_swept
 UPDATE contacts SET state = $2, legs = $3::json, ended_at = $4, hangup_cause = coalesce(hangup_cause, 'swept'),
