@@ -82,7 +82,7 @@ class CallBatch:
             if work.e164:
                 keys.append(store.lock_key("tel", work.e164))
             if work.queue is not None and work.needs_routing:
-                keys.append(store.lock_key("queue", str(work.queue.id)))
+                keys.append(store.ROUTING)
         return keys
 
     async def work(self, connection: Connection) -> None:

@@ -21,6 +21,7 @@ from server.store import pops as store
 from server.store.pool import Pool, transaction_errors
 
 Row = asyncpg.Record
+ROUTES = (intake_store.ROUTING, intake_store.ROUTING_TOUCHES)
 POP_STALE = timedelta(minutes=15)
 MAX_OFFERS = 50  # of what waited without a caller on the line, to one who comes back
 
@@ -67,6 +68,10 @@ class Presence:
     async def offer_waiting(self, agent_id: int) -> int:
         """Give the agent what waits: one call at the most, and mails and forms. Gives how many."""
         offered = 0
+        async with transaction_errors(), self._pool.acquire() as connection:
+            # A batch that found nobody free is under way with what will wait: see it once it is committed. One
+            # that begins later sees that this agent is free.
+            await intake_store.lock(connection, ROUTES)
         while offered < MAX_OFFERS and await self._offer_one(agent_id):
             offered += 1
         return offered
@@ -85,14 +90,10 @@ class Presence:
                 return False
             waiting = next(row for row in rows if row["id"] == chosen)
             async with connection.transaction():
-                # The locks of intake: the call's own, and the queue's, so that nobody else is chosen meanwhile.
-                await intake_store.lock(
-                    connection,
-                    [
-                        intake_store.lock_key(waiting["source"], waiting["call_key"]),
-                        intake_store.lock_key("queue", str(waiting["queue_id"])),
-                    ],
-                )
+                # The locks of intake: the call's own, and that of choosing, so that nobody else is chosen meanwhile.
+                route = intake_store.ROUTING if waiting["channel"] == "call" else intake_store.ROUTING_TOUCHES
+                own = intake_store.lock_key(waiting["source"], waiting["call_key"])
+                await intake_store.lock(connection, (own, route))
                 again = await store.fetch_presence(connection, agent_id)
                 free = _takes(again) and (waiting["channel"] != "call" or not again["busy"])
                 if not free or not await store.lock_waiting(connection, waiting["id"], waiting["queue_id"]):
@@ -115,7 +116,7 @@ class Presence:
         for agent_id in await store.fetch_free_in(self._pool, queue_id, MAX_OFFERS):
             if not await store.anything_waits(self._pool, queue_id):
                 break
-            offered += await self._offer_one(agent_id)
+            offered += await self.offer_waiting(agent_id)
         return offered
 
     async def overflow(self) -> int:

@@ -299,7 +299,7 @@ class TouchIntake:
 
 
 def _lock_keys(touches: Sequence[_Touch]) -> list[int]:
-    keys = []
+    keys = [intake_store.ROUTING_TOUCHES]
     for touch in touches:
         keys.append(intake_store.lock_key(touch.source, touch.event_key))
         if touch.mail_key:

@@ -23,6 +23,11 @@ def lock_key(kind: str, value: str) -> int:
     return (zlib.crc32(kind.encode()) << 31) ^ zlib.crc32(value.encode())
 
 
+# Whoever chooses an agent holds one of these: an agent may be in several queues, so a lock per queue would let
+# two queues choose the same one. Mails and forms have their own, so that no call waits for them.
+ROUTING = lock_key("routing", "calls")
+ROUTING_TOUCHES = lock_key("routing", "touches")
+
 SESSION_SQL = (SQL.make_locked_read,)
 """What a connection of the writers is given when it is made."""
 

@@ -60,7 +60,9 @@ class House:
         await self.intake.commit([self.item(event)])
 
     def item(self, event: CallEvent) -> CallItem:
-        return call_item("pbx", "GB", "support", False, event, b"{}", datetime.now(UTC))
+        # Two queues with the same agents: an agent must not be chosen by both at once.
+        queue = "sales" if event.call_key[0] == "c" and event.call_key[-1] in "13579" else "support"
+        return call_item("pbx", "GB", queue, False, event, b"{}", datetime.now(UTC))
 
     async def settle(self) -> None:
         """What the server does after a commit, until nothing is left to do."""
@@ -125,8 +127,9 @@ async def house(pool: Pool, database: str) -> AsyncIterator[House]:
     hub = Hub()
     directory = DirectoryKeeper(pool, database)
     await queues.add_queue(pool, name="support", is_default=True)
+    await queues.add_queue(pool, name="sales")
     made = [
-        await agents.add_agent(pool, email=f"a{n}@example.com", name=f"A{n}", queues=["support"])
+        await agents.add_agent(pool, email=f"a{n}@example.com", name=f"A{n}", queues=["support", "sales"])
         for n in range(AGENTS)
     ]
     await directory.reload()
@@ -147,7 +150,7 @@ STEPS = st.lists(st.lists(DEEDS, min_size=1, max_size=3), min_size=3, max_size=1
 
 
 @settings(
-    max_examples=25,
+    max_examples=60,
     deadline=None,
     suppress_health_check=[HealthCheck.function_scoped_fixture, HealthCheck.too_slow],
 )
@@ -177,14 +180,14 @@ async def test_nobody_twice_nobody_forgotten_nobody_starves(
 
 async def test_tier_and_waiting_decide_who_is_next(house: House) -> None:
     """A VIP who came later goes first, but not for ever."""
-    for call in ("c1", "c2", "c3"):
+    for call in ("k1", "k2", "k3"):
         await house.event(E.RINGING, call)
     await house.pool.execute(
         "UPDATE customers SET tier = 'vip', provisional = false "
-        "WHERE id = (SELECT customer_id FROM contacts WHERE call_key = 'c3')"
+        "WHERE id = (SELECT customer_id FROM contacts WHERE call_key = 'k3')"
     )
     await house.pool.execute(
-        "UPDATE contacts SET queued_at = queued_at - interval '10 minutes' WHERE call_key = 'c2'"
+        "UPDATE contacts SET queued_at = queued_at - interval '10 minutes' WHERE call_key = 'k2'"
     )
     order = []
     await house.presence.set_state(house.agent_ids[0], "available")
@@ -194,23 +197,23 @@ async def test_tier_and_waiting_decide_who_is_next(house: House) -> None:
         await house.end("answer", call, agent, state)
         await house.end("hang_up", call, agent, "answered")
         await house.settle()
-    assert order == ["c2", "c3", "c1"]
+    assert order == ["k2", "k3", "k1"]
 
 
 async def test_a_phone_that_rings_out_puts_its_agent_aside(house: House) -> None:
     first, second = house.agent_ids[:2]
     await house.presence.set_state(first, "available")
-    await house.event(E.RINGING, "c1")
+    await house.event(E.RINGING, "k1")
     await house.presence.set_state(second, "available")
-    await house.event(E.HANGUP, "c1", first, cause="no-answer")
+    await house.event(E.HANGUP, "k1", first, cause="no-answer")
     await house.settle()
-    assert await house.live() == [("c1", second, "ringing")]
+    assert await house.live() == [("k1", second, "ringing")]
     row = await house.pool.fetchrow("SELECT state, reason FROM presence WHERE agent_id = $1", first)
     assert row is not None and tuple(row) == ("not_ready", "no_answer")
 
 
 async def test_skills_decide_who_is_asked(house: House) -> None:
-    queue_id = int((await queues.list_queues(house.pool))[0]["id"])
+    queue_id = await _support(house)
     actor = _actor()
     await queues.update_queue(house.pool, actor, queue_id, {"skills": {"french": 2}})
     for agent_id, skills in zip(house.agent_ids, (["french"], ["French:3"], []), strict=True):
@@ -218,14 +221,14 @@ async def test_skills_decide_who_is_asked(house: House) -> None:
     await house.directory.reload()
     for agent_id in house.agent_ids:
         await house.presence.set_state(agent_id, "available")
-    await house.event(E.RINGING, "c1")
-    await house.event(E.RINGING, "c2")
-    assert await house.live() == [("c1", house.agent_ids[1], "ringing"), ("c2", None, "ringing")]
+    await house.event(E.RINGING, "k1")
+    await house.event(E.RINGING, "k2")
+    assert await house.live() == [("k1", house.agent_ids[1], "ringing"), ("k2", None, "ringing")]
 
 
 async def test_who_waits_too_long_overflows_once_round(house: House) -> None:
     actor = _actor()
-    support = int((await queues.list_queues(house.pool))[0]["id"])
+    support = await _support(house)
     await queues.add_queue(house.pool, name="helpers", overflow_queue="support", overflow_after_seconds=10)
     await queues.update_queue(
         house.pool, actor, support, {"overflow_queue": "helpers", "overflow_after_seconds": 10}
@@ -235,34 +238,34 @@ async def test_who_waits_too_long_overflows_once_round(house: House) -> None:
     )
     await house.directory.reload()
     await house.presence.set_state(helper, "available")
-    await house.event(E.RINGING, "c1")
+    await house.event(E.RINGING, "k1")
     assert await house.presence.overflow() == 0
-    assert await house.live() == [("c1", None, "ringing")]
+    assert await house.live() == [("k1", None, "ringing")]
     await house.pool.execute("UPDATE contacts SET queued_at = queued_at - interval '11 seconds'")
     assert await house.presence.overflow() == 1
-    assert await house.live() == [("c1", helper, "ringing")]
+    assert await house.live() == [("k1", helper, "ringing")]
 
 
 async def test_a_closed_queue_offers_nothing_until_it_opens(house: House) -> None:
     actor = _actor()
-    support = int((await queues.list_queues(house.pool))[0]["id"])
+    support = await _support(house)
     today = datetime.now(UTC).date().isoformat()
     await queues.update_queue(house.pool, actor, support, {"holidays": [today]})
     await house.directory.reload()
     await house.presence.set_state(house.agent_ids[0], "available")
-    await house.event(E.RINGING, "c1")
+    await house.event(E.RINGING, "k1")
     await house.presence.open_queues()
-    assert await house.live() == [("c1", None, "ringing")]
+    assert await house.live() == [("k1", None, "ringing")]
     await queues.update_queue(house.pool, actor, support, {"holidays": []})
     await house.directory.reload()
     await house.presence.open_queues()
-    assert await house.live() == [("c1", house.agent_ids[0], "ringing")]
+    assert await house.live() == [("k1", house.agent_ids[0], "ringing")]
 
 
 async def test_a_missed_call_is_a_callback_until_somebody_has_spoken(house: House) -> None:
-    await house.event(E.RINGING, "c1")
-    await house.event(E.HANGUP, "c1", cause="cancel")
-    await house.event(E.RINGING, "c1b")  # the same caller again, and missed again
+    await house.event(E.RINGING, "k1")
+    await house.event(E.HANGUP, "k1", cause="cancel")
+    await house.event(E.RINGING, "k1b")  # the same caller again, and missed again
     await house.pool.execute("UPDATE contacts SET ani = ani")
     rows = await house.pool.fetch(
         "SELECT kind, status, subject, resolve_due_at FROM tickets WHERE merged_into IS NULL"
@@ -270,7 +273,7 @@ async def test_a_missed_call_is_a_callback_until_somebody_has_spoken(house: Hous
     callback = next(row for row in rows if row["kind"] == "callback")
     assert callback["status"] == "open" and callback["resolve_due_at"] > datetime.now(UTC)
     assert callback["subject"].startswith("Missed call from")
-    customer = await house.pool.fetchval("SELECT customer_id FROM contacts WHERE call_key = 'c1'")
+    customer = await house.pool.fetchval("SELECT customer_id FROM contacts WHERE call_key = 'k1'")
     await house.presence.set_state(house.agent_ids[0], "available")
     call = CallEvent(
         type=E.ANSWERED,
@@ -300,6 +303,11 @@ async def test_two_missed_calls_are_one_callback(house: House) -> None:
     assert len(rows) == 1
     calls = await house.pool.fetch("SELECT DISTINCT ticket_id FROM contacts")
     assert [row["ticket_id"] for row in calls] == [rows[0]["id"]]
+
+
+async def _support(house: House) -> int:
+    found = await queues.list_queues(house.pool)
+    return next(int(one["id"]) for one in found if one["name"] == "support")
 
 
 def _actor():  # type: ignore[no-untyped-def]
