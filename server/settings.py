@@ -7,6 +7,7 @@ Order, later wins: ``config/default.toml``, the files named by ``--config`` or `
 from __future__ import annotations
 
 import os
+import re
 import tomllib
 from collections.abc import Mapping, Sequence
 from pathlib import Path
@@ -14,7 +15,16 @@ from typing import Annotated, Any, Literal
 from zoneinfo import ZoneInfo
 
 import phonenumbers
-from pydantic import BaseModel, ConfigDict, Field, SecretStr, TypeAdapter, ValidationError, field_validator
+from pydantic import (
+    BaseModel,
+    ConfigDict,
+    Field,
+    SecretStr,
+    TypeAdapter,
+    ValidationError,
+    field_validator,
+    model_validator,
+)
 
 ROOT = Path(__file__).resolve().parent.parent
 DEFAULTS = ROOT / "config" / "default.toml"
@@ -102,6 +112,23 @@ class Calls(Section):
     sweep_after_seconds: int = Field(ge=60)
 
 
+class Recordings(Section):
+    store: Literal["fetch", "link"]
+    max_bytes: int = Field(ge=1024)
+    attempts: int = Field(ge=1, le=100)
+    timeout_seconds: float = Field(gt=0, le=3600)
+    keep_days: int = Field(ge=0, le=36_500)
+    allow_hosts: tuple[str, ...]
+
+    @field_validator("allow_hosts")
+    @classmethod
+    def _hosts(cls, value: tuple[str, ...]) -> tuple[str, ...]:
+        for host in value:
+            if not re.fullmatch(r"[A-Za-z0-9._-]+|[0-9A-Fa-f:.]+", host):
+                raise ValueError(f"{host!r} must be a host's name or address, without a scheme or port")
+        return tuple(host.rstrip(".").lower() for host in value)
+
+
 class Smtp(Section):
     host: str
     port: int = Port
@@ -124,7 +151,8 @@ class CallSourceSettings(BaseModel):
     secrets: tuple[SecretStr, ...] = Field(min_length=1)
     country: str = ""
     queue: str | None = None
-    ring: Literal["one", "group"] = "one"
+    ring: Literal["one", "group", "pbx"] | None = None  # None: as the kind of source has it
+    joins: str = ""  # the source under whose name this one's events go in: both tell of the same calls
 
     @field_validator("country")
     @classmethod
@@ -172,6 +200,13 @@ class IceServer(Section):
     username: str = ""
     credential: SecretStr = SecretStr("")
 
+    @model_validator(mode="after")
+    def _turn_has_an_account(self) -> IceServer:
+        known = self.username and self.credential.get_secret_value()
+        if not known and any(url.startswith("turn") for url in self.urls):
+            raise ValueError("a TURN server needs username and credential: browsers refuse it without")
+        return self
+
 
 class Softphone(Section):
     ice_servers: tuple[IceServer, ...] = ()
@@ -185,12 +220,27 @@ class Settings(Section):
     tickets: Tickets
     agents: Agents
     calls: Calls
+    recordings: Recordings
     smtp: Smtp
     log: Log
     call_sources: dict[str, CallSourceSettings] = Field(default_factory=dict)
     mailboxes: dict[str, Mailbox] = Field(default_factory=dict)
     forms: dict[str, Form] = Field(default_factory=dict)
     softphone: Softphone = Field(default_factory=Softphone)
+
+    @property
+    def recordings_dir(self) -> Path:
+        return self.server.data_dir / "recordings"
+
+    @model_validator(mode="after")
+    def _joined_sources_exist(self) -> Settings:
+        for name, source in self.call_sources.items():
+            joined = self.call_sources.get(source.joins)
+            if source.joins and joined is None:
+                raise ValueError(f"call_sources.{name}.joins: there is no call source {source.joins!r}")
+            if joined is not None and joined.joins:
+                raise ValueError(f"call_sources.{name}.joins: must name a source that joins no other")
+        return self
 
 
 def load_settings(
@@ -215,6 +265,8 @@ def load_settings(
         first = wrong.errors()[0]
         name = ".".join(str(part) for part in first["loc"])
         said = first["msg"].removeprefix("Value error, ")
+        if not name:  # a check of several sections names the setting itself
+            raise SettingsError(f"setting {said}") from None
         if first["type"] == "extra_forbidden":
             said = "there is no such setting"
         raise SettingsError(f"setting {name}: {said}") from None
@@ -261,6 +313,25 @@ def _value(text: str) -> Any:
     return text
 
 
+_SECRET_WORDS = ("secret", "password", "token", "key")
+MASK = "**********"
+
+
 def masked(settings: Settings) -> dict[str, Any]:
-    """What ``run.py check`` shows: effective settings with secrets masked."""
-    return settings.model_dump(mode="json")
+    """What ``run.py check`` shows: effective settings with secrets masked.
+
+    The options of call sources have no model of their own that knows which are secret: their names tell.
+    """
+    shown = settings.model_dump(mode="json")
+    for name, source in settings.call_sources.items():
+        options = shown["call_sources"][name]
+        options |= {option: _masked(option, options[option]) for option in source.model_extra or {}}
+    return shown
+
+
+def _masked(name: str, value: Any) -> Any:
+    if any(word in name.lower() for word in _SECRET_WORDS):
+        return MASK if value else value
+    if isinstance(value, Mapping):
+        return {inner: _masked(inner, one) for inner, one in value.items()}
+    return [_masked(name, one) for one in value] if isinstance(value, list) else value

@@ -1,5 +1,5 @@
 #!/bin/sh
-# What the tests need beside Python packages: a browser, a font with Chinese, an IMAP server.
+# What the tests need beside Python packages: a browser, a font with Chinese, an IMAP server, a SIP server.
 # As root on Debian or Ubuntu they are installed; elsewhere the line says what to install.
 set -eu
 
@@ -14,6 +14,10 @@ if ! ls /usr/share/fonts/*/noto/Noto*CJK* >/dev/null 2>&1 &&
 fi
 if ! PATH="$PATH:/usr/sbin" command -v dovecot >/dev/null; then
     missing="$missing dovecot-imapd"
+fi
+if ! PATH="$PATH:/usr/sbin" command -v kamailio >/dev/null ||
+    ! ls /usr/lib*/*/kamailio/modules/websocket.so /usr/lib*/*/kamailio/modules/tls.so >/dev/null 2>&1; then
+    missing="$missing kamailio kamailio-websocket-modules kamailio-tls-modules"
 fi
 [ -n "$missing" ] || exit 0
 

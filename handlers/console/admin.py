@@ -1,4 +1,4 @@
-"""Administration: agents with their roles, extensions and queues; queues with their numbers."""
+"""Administration: agents with their roles, extensions, queues and phones; queues with their numbers."""
 
 from __future__ import annotations
 
@@ -12,9 +12,10 @@ from handlers.console.render import render, see_other
 from server.context import Context
 from server.domain.errors import Conflict, Invalid
 from server.domain.permission import ROLE_PERMISSIONS, Actor, Permission
-from server.services import agents, desk, queues
+from server.services import agent_phones, agents, desk, queues
 
 AGENT_FIELDS = ("name", "email", "role", "extension", "language")
+PHONE_FIELDS = ("uri", "auth_user", "password", "wss_url", "display_name")
 
 
 def _split(text: str) -> list[str]:
@@ -98,6 +99,25 @@ async def disable_agent(request: web.Request, ctx: Context, actor: Actor) -> web
     return await _save_agent(request, ctx, actor, agent_id, {"disabled": off}, {}, notice)
 
 
+@page("POST", "/admin/agents/{id}/phone", Permission.AGENTS_WRITE)
+async def save_phone(request: web.Request, ctx: Context, actor: Actor) -> web.StreamResponse:
+    agent_id, form = id_of(request), await form_of(request)
+    given = {name: form.get(name, "") for name in PHONE_FIELDS}
+    try:
+        await agent_phones.set_phone(ctx.pool, actor, agent_id, given)
+    except Invalid as wrong:
+        agent = await agents.fetch_agent(ctx.pool, agent_id)
+        return await _agent_form(request, ctx, actor, agent, {}, {}, 422, given, wrong.fields)
+    return see_other(f"/admin/agents/{agent_id}", "saved")
+
+
+@page("POST", "/admin/agents/{id}/phone/removed", Permission.AGENTS_WRITE)
+async def remove_phone(request: web.Request, ctx: Context, actor: Actor) -> web.StreamResponse:
+    agent_id = id_of(request)
+    await agent_phones.remove_phone(ctx.pool, actor, agent_id)
+    return see_other(f"/admin/agents/{agent_id}", "unphoned")
+
+
 async def _save_agent(
     request: web.Request,
     ctx: Context,
@@ -125,7 +145,10 @@ async def _agent_form(
     form: Mapping[str, list[str]],
     wrong: Mapping[str, str],
     status: int,
+    phone_form: Mapping[str, str] | None = None,
+    phone_wrong: Mapping[str, str] | None = None,
 ) -> web.StreamResponse:
+    phone = await agent_phones.find_phone(ctx.pool, int(agent["id"])) if agent else None
     stored: dict[str, Any] = {name: (agent or {}).get(name) or "" for name in AGENT_FIELDS}
     typed = {name: form[name][-1] if name in form else stored[name] for name in stored}
     skills = form["skills"][-1] if "skills" in form else ", ".join((agent or {}).get("skills", ()))
@@ -138,6 +161,9 @@ async def _agent_form(
         roles=tuple(ROLE_PERMISSIONS),
         titles=_titles(ctx),
         wrong=wrong,
+        phone=phone,
+        phone_typed=phone_form or phone or {},
+        phone_wrong=phone_wrong or {},
         presence=await desk.presence_of(ctx.pool, actor.agent_id),
     )  # fmt: skip
 

@@ -29,6 +29,7 @@ TYPES = {
 VENDOR = {
     "vendor/htmx.js": ROOT / "node_modules" / "htmx.org" / "dist" / "htmx.min.js",
     "vendor/idiomorph.js": ROOT / "node_modules" / "idiomorph" / "dist" / "idiomorph-ext.min.js",
+    "vendor/jssip.js": ROOT / "node_modules" / ".bundles" / "jssip.js",  # by setup.sh
 }
 
 

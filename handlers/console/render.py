@@ -22,6 +22,8 @@ from server.domain.permission import Actor, Permission, allowed
 
 FOLDER = Path(__file__).resolve().parents[2] / "templates" / "console"
 NOTICE = "ringpost_notice"
+# Where a softphone may sign on: what services/agent_phones.py takes as an address.
+PBX_SOCKETS = " wss: ws://localhost:* ws://127.0.0.1:*"
 
 
 @dataclass(frozen=True, slots=True)
@@ -128,7 +130,8 @@ def page_headers(reader: Reader) -> dict[str, str]:
     socket = urlsplit(reader.socket_url)
     policy = (
         "default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self' data:; font-src 'self'; "
-        f"connect-src 'self' {socket.scheme}://{socket.netloc}; frame-src 'self'; form-action 'self'; "
+        f"connect-src 'self' {socket.scheme}://{socket.netloc}{PBX_SOCKETS if reader.actor else ''}; "
+        "frame-src 'self'; form-action 'self'; "
         "base-uri 'none'; frame-ancestors 'none'; manifest-src 'self'"
     )
     return {

@@ -7,6 +7,7 @@ import { preparePage } from "./page.js";
 import { contactChanged, popComes } from "./pops.js";
 import { preparePreferences } from "./preferences.js";
 import { AgentSocket } from "./socket.js";
+import { prepareSoftphone } from "./softphone-ui.js";
 
 const lately = new Map();
 
@@ -18,6 +19,7 @@ if (address) {
   preparePreferences();
   prepareNotifications();
   listenToKeys();
+  prepareSoftphone();
 
   const socket = new AgentSocket(address);
   showConnection(socket);
