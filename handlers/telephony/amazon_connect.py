@@ -45,6 +45,7 @@ class AmazonConnectProvider:
     """The ``Provider`` of sources with ``provider = "amazon_connect"``."""
 
     name = "amazon_connect"
+    ring = "pbx"  # the agent was chosen before we hear of the call
 
     def verify(self, source: CallSource, request: HookRequest) -> None:
         given = _credential(source, request)

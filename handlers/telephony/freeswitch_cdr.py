@@ -34,6 +34,7 @@ class FreeswitchCdrProvider:
     """The ``Provider`` of sources with ``provider = "freeswitch_cdr"``."""
 
     name = "freeswitch_cdr"
+    ring = "pbx"  # the agent was chosen before we hear of the call
 
     def verify(self, source: CallSource, request: HookRequest) -> None:
         basic = basic_credentials(request.headers.get("Authorization", ""))

@@ -75,6 +75,7 @@ class ThreecxProvider:
     """The ``Provider`` of sources with ``provider = "threecx"``."""
 
     name = "threecx"
+    ring = "pbx"  # the agent was chosen before we hear of the call
     deeds = threecx_control.DEEDS
     lookup_reply = staticmethod(lookup_reply)
 

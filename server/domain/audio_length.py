@@ -31,9 +31,10 @@ def audio_seconds(audio: Audio, head: bytes, tail: bytes, size: int) -> float | 
             seconds = _flac(head)
         else:
             seconds = _m4a(head, tail) if audio == M4A else None
-    except (TooShort, IndexError, ZeroDivisionError):
+    except (TooShort, IndexError, ValueError, ZeroDivisionError):
         return None
-    return round(seconds, 2) if seconds is not None and 0 < seconds < _LONGEST_SECONDS else None
+    rounded = round(seconds or 0.0, 2)
+    return rounded if 0 < rounded < _LONGEST_SECONDS else None
 
 
 def _wav(head: bytes, size: int) -> float | None:

@@ -241,7 +241,7 @@ def _join_leg(old: Leg | None, event: CallEvent, refs: tuple[str, ...], at: floa
         at if ended else None,
         event.cause if ended else None,
         holds,
-        event.duration_seconds if ended else None,
+        event.duration_seconds if kind is EventType.HANGUP and _was_normal(event.cause) else None,
     )
     if old is None:
         return new
@@ -257,6 +257,11 @@ def _join_leg(old: Leg | None, event: CallEvent, refs: tuple[str, ...], at: floa
         tuple(sorted({*old.holds, *holds})[-HOLDS_KEPT:]) if holds else old.holds,
         max((one for one in (old.talked, new.talked) if one is not None), default=None),
     )
+
+
+def _was_normal(cause: str | None) -> bool:
+    """Whether a call that ended so was talked: what a provider counts of others may be their ringing."""
+    return (cause or "").casefold().replace("_", "").replace(" ", "") in ("completed", "normalclearing")
 
 
 def sweep(call: Call, now: datetime) -> Call:

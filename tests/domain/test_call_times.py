@@ -45,7 +45,9 @@ def test_a_missed_call_rang_to_its_end() -> None:
 def test_a_pick_up_that_was_never_told_is_worked_out_from_the_count() -> None:
     from dataclasses import replace
 
-    over = replace(event(E.HANGUP, 95, leg="a", parent="c", agent="priya"), duration_seconds=80)
+    over = replace(
+        event(E.HANGUP, 95, leg="a", parent="c", agent="priya", cause="completed"), duration_seconds=80
+    )
     call = play([event(E.RINGING, 0), over, event(E.HANGUP, 96)])
     assert (call.state, call.agent_ref) == (CallState.ENDED, "priya")
     assert times_of(call) == (15, 80, 0)
