@@ -68,10 +68,12 @@ def parse_one(fields: dict[str, str], query: str = "", **options: str) -> CallEv
     return event
 
 
-def answer(fields: dict[str, str], query: str = "", *agents: RungAgent, **options: str) -> Any:
+def answer(
+    fields: dict[str, str], query: str = "", *agents: RungAgent, is_closed: bool = False, **options: str
+) -> Any:
     asked = request(fields, query)
     events = PROVIDER.parse(source(**options), asked)
-    outcomes = [CallOutcome(contact_id=1, state="ringing", queue="support", agents=agents) for _ in events]
+    outcomes = [CallOutcome(1, "ringing", "support", agents, closed=is_closed) for _ in events]
     reply = PROVIDER.reply(source(**options), asked, events, outcomes)
     assert (reply.status, reply.content_type) == (200, "application/xml")
     return ElementTree.fromstring(reply.body)

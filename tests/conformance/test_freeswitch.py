@@ -194,13 +194,12 @@ async def test_a_flood_leaves_the_loop_its_turns() -> None:
     )
     async with EslPeer().serve() as peer, running(peer, patience=Patience()) as (_, link):
         peer.say(flood)
-        longest, last = 0.0, asyncio.get_running_loop().time()
+        turns = 0
         async with asyncio.timeout(20):
             while len(link.events) < 3000:
                 await asyncio.sleep(0)
-                now = asyncio.get_running_loop().time()
-                longest, last = max(longest, now - last), now
-    assert longest < 0.25
+                turns += bool(link.events)
+    assert turns > 20  # others had their turn while it was worked off
     assert len({event.event_key for event in link.events}) == 3000
 
 

@@ -154,11 +154,11 @@ def agent(number: int, extension: str | None) -> RungAgent:
     return RungAgent(number, f"Agent {number}", f"agent{number}@example.com", extension)
 
 
-def answer_to(fields: dict[str, str], *agents: RungAgent, **options: str) -> Any:
+def answer_to(fields: dict[str, str], *agents: RungAgent, is_closed: bool = False, **options: str) -> Any:
     """The verb of the answer as (name, attributes, children), None when there is none."""
     source = replace(SOURCE, options=options)
     events = PROVIDER.parse(source, request(fields))
-    outcomes = [CallOutcome(1, "ringing", "support", agents) for _ in events]
+    outcomes = [CallOutcome(1, "ringing", "support", agents, closed=is_closed) for _ in events]
     reply = PROVIDER.reply(source, request(fields), events, outcomes)
     assert (reply.status, reply.content_type) == (200, "application/xml")
     verbs = [shape(child) for child in ElementTree.fromstring(reply.body)]
@@ -204,6 +204,15 @@ def test_when_nobody_is_free(nobody: str, verb: Any) -> None:
     options = {"dial": "agents", "nobody": nobody, "voicemail_announcement": "4"}
     assert answer_to(INCOMING, **options) == verb
     assert answer_to(INCOMING, agent(1, None), **options) == verb
+
+
+def test_nobody_is_held_in_a_closed_queue() -> None:
+    voicemail = ("Forward", {"voicemail": "true"}, [])
+    assert answer_to(INCOMING, is_closed=True, dial="agents", nobody="queue:7") == voicemail
+    for closed, verb in (("prompt:8", "Prompt"), ("hangup", "Hangup"), ("busy", "Reject")):
+        assert answer_to(INCOMING, is_closed=True, dial="agents", closed=closed)[0] == verb
+    # Where the number's own routing plan rings, it is the plan that knows the hours.
+    assert answer_to(INCOMING, is_closed=True) is None
 
 
 def test_a_queue_of_the_contact_centre(real_bytes: Callable[..., bytes]) -> None:

@@ -234,6 +234,17 @@ def test_nobody_free_waits_and_is_asked_again() -> None:
     assert dial.get("action") == HOOK + "?dial=1&poll=1"
 
 
+def test_nobody_is_held_in_a_closed_queue() -> None:
+    later = INCOMING | {"Event": "Redirect", "CallStatus": "in-progress"}
+    for asked, query in ((INCOMING, ""), (later, "?step=wait&poll=3")):
+        speak, recording, _ = answer(asked, query, is_closed=True)
+        assert (speak.tag, recording.get("action")) == ("Speak", HOOK + "?step=voicemail")
+        speak, hangup = answer(asked, query, is_closed=True, voicemail="off", language="zh-CN")
+        assert ("无人" in speak.text, hangup.tag) == (True, "Hangup")
+    untaken = answer(later | {"DialStatus": "timeout"}, "?poll=4", is_closed=True, voicemail="off")
+    assert [verb.tag for verb in untaken] == ["Speak", "Hangup"]
+
+
 def test_after_the_dial() -> None:
     action = INCOMING | {"Event": "Redirect", "CallStatus": "in-progress"}
     for result in ("no-answer", "busy", "failed", "timeout"):

@@ -276,12 +276,16 @@ def test_what_is_no_rsa_public_key_opens_nothing(keys: Any) -> None:
 
 
 def answer_to(
-    fields: dict[str, Any], *agents: RungAgent, provider: SipgateProvider | None = None, **options: str
+    fields: dict[str, Any],
+    *agents: RungAgent,
+    provider: SipgateProvider | None = None,
+    is_closed: bool = False,
+    **options: str,
 ) -> ElementTree.Element:
     provider, source = provider or SipgateProvider(), replace(SOURCE, options=options)
     request = form(fields)
     events = provider.parse(source, request)
-    outcomes = [CallOutcome(1, "ringing", "support", agents) for _ in events]
+    outcomes = [CallOutcome(1, "ringing", "support", agents, closed=is_closed) for _ in events]
     reply = provider.reply(source, request, events, outcomes)
     assert (reply.status, reply.content_type) == (200, "application/xml")
     return ElementTree.fromstring(reply.body)
@@ -328,6 +332,16 @@ def test_when_nobody_is_free(real_bytes: Callable[..., bytes], nobody: str, reco
     wanted = ElementTree.fromstring(real_bytes("providers", "samples", "sipgate", f"{recorded}.txt"))
     assert shape(answer_to(CALL, dial="agents", nobody=nobody)) == shape(wanted)
     assert len(answer_to(CALL, nobody=nobody)) == 0
+
+
+def test_nobody_is_held_in_a_closed_queue() -> None:
+    for options in ({}, {"nobody": "busy"}, {"closed": "voicemail"}):
+        answer = answer_to(CALL, is_closed=True, dial="agents", **options)
+        assert answer.find("Dial/Voicemail") is not None
+    busy = answer_to(CALL, is_closed=True, dial="agents", closed="busy").find("Reject")
+    assert busy is not None and busy.get("reason") == "busy"
+    # Where sipgate's own routing rings, it is sipgate that knows the hours.
+    assert len(answer_to(CALL, is_closed=True)) == 0
     assert len(answer_to(CALL, dial="agents")) == 0
 
 

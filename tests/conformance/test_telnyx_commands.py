@@ -92,10 +92,16 @@ Follow = Callable[..., Any]
 
 @pytest.fixture
 def follow(api: Api, http: aiohttp.ClientSession) -> Follow:
-    async def run(request: HookRequest, *agents: RungAgent, ring: str = "one", **options: str) -> None:
+    async def run(
+        request: HookRequest,
+        *agents: RungAgent,
+        ring: str = "one",
+        is_closed: bool = False,
+        **options: str,
+    ) -> None:
         ours = source(ring, **({"api_url": api.url, "api_key": "KEY"} | options))
         events = PROVIDER.parse(ours, request)
-        outcomes = [CallOutcome(1, "ringing", "sales", agents) for _ in events]
+        outcomes = [CallOutcome(1, "ringing", "sales", agents, closed=is_closed) for _ in events]
         await PROVIDER.follow_up(ours, events, outcomes, http)
 
     return run
@@ -225,6 +231,30 @@ async def test_untaken_the_caller_may_leave_a_message(api: Api, follow: Follow) 
 async def test_untaken_without_a_voicemail_the_caller_waits_again(api: Api, follow: Follow) -> None:
     await follow(agents_leg("hangup", RINGING, hangup_cause="timeout"), voicemail="off")
     assert api.paths == [f"/calls/{CONTROL}/actions/enqueue", f"/calls/{CONTROL}/actions/speak"]
+
+
+async def test_nobody_is_held_in_a_closed_queue(api: Api, follow: Follow) -> None:
+    waiting = ClientState(Step.WAIT, caller="+447700900123", line="+442079460100")
+    moments = (
+        hook("answered", ClientState(Step.ANSWER)),
+        hook("dequeued", waiting, reason="timeout", from_=None, to=None),
+    )
+    for moment in moments:
+        api.asked.clear()
+        await follow(moment, is_closed=True)
+        ((path, spoken),) = api.asked
+        assert path == f"/calls/{CONTROL}/actions/speak"
+        assert state_of(spoken).step is Step.GREET  # then a message, as after a phone that rang in vain
+        api.asked.clear()
+        await follow(moment, is_closed=True, voicemail="off", language="zh-CN")
+        ((_, spoken),) = api.asked
+        assert "无人" in spoken["payload"]
+        api.asked.clear()
+        await follow(hook("speak.ended", state_of(spoken), from_=None, to=None))
+        assert api.paths == [f"/calls/{CONTROL}/actions/hangup"]
+    api.asked.clear()
+    await follow(agents_leg("hangup", RINGING, hangup_cause="timeout"), is_closed=True, voicemail="off")
+    assert api.paths == [f"/calls/{CONTROL}/actions/speak"]
 
 
 async def test_an_address_that_cannot_be_rung_does_not_leave_silence(api: Api, follow: Follow) -> None:

@@ -71,10 +71,12 @@ def parse_one(fields: dict[str, str], query: str = "", **options: str) -> CallEv
     return event
 
 
-def answer(fields: dict[str, str], query: str = "", *agents: RungAgent, **options: str) -> Any:
+def answer(
+    fields: dict[str, str], query: str = "", *agents: RungAgent, is_closed: bool = False, **options: str
+) -> Any:
     asked = request(fields, query)
     events = PROVIDER.parse(source(**options), asked)
-    outcomes = [CallOutcome(contact_id=1, state="ringing", queue="support", agents=agents) for _ in events]
+    outcomes = [CallOutcome(1, "ringing", "support", agents, closed=is_closed) for _ in events]
     reply = PROVIDER.reply(source(**options), asked, events, outcomes)
     assert (reply.status, reply.content_type) == (200, "text/xml")
     return ElementTree.fromstring(reply.body)
@@ -345,6 +347,19 @@ def test_nobody_free_waits_in_the_queue_and_leaves_it_for_an_agent() -> None:
     left = waiting | {"QueueResult": "leave"}
     assert answer(left, "?step=dequeued", PRIYA).find("Dial/Client").text == "priya.raman"
     assert answer(left, "?step=dequeued").find("Enqueue") is not None
+
+
+def test_nobody_is_held_in_a_closed_queue() -> None:
+    verbs = answer(INCOMING, is_closed=True)
+    assert [verb.tag for verb in verbs] == ["Say", "Record", "Hangup"]
+    for query, more in (("", {}), ("?step=dequeued", {"QueueResult": "leave"})):
+        said, end = answer(INCOMING | more, query, is_closed=True, voicemail="off", language="zh-CN")
+        assert (said.tag, "无人" in said.text, end.tag) == ("Say", True, "Hangup")
+    # Who waited when it closed: the queue's own document can do no more than let go.
+    waiting = INCOMING | {"CallStatus": "in-progress", "QueueTime": "40"}
+    assert [verb.tag for verb in answer(waiting, "?step=wait", is_closed=True)] == ["Leave"]
+    untaken = INCOMING | {"CallStatus": "in-progress", "DialCallSid": "CA2", "DialCallStatus": "no-answer"}
+    assert [verb.tag for verb in answer(untaken, is_closed=True, voicemail="off")] == ["Say", "Hangup"]
 
 
 def test_after_the_dial() -> None:

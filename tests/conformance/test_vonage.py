@@ -236,6 +236,20 @@ def test_nobody_free_waits_and_is_asked_again() -> None:
     assert music[0] == {"action": "stream", "streamUrl": ["https://x.example/a.mp3"]}
 
 
+def test_nobody_is_held_in_a_closed_queue() -> None:
+    keyed = {"uuid": LEG, "conversation_uuid": CALL, "dtmf": {"digits": "", "timed_out": True}}
+    waited = f"?step=wait&poll=3&call={CALL}&first={LEG}"
+    for asked, query in ((INCOMING, ""), (keyed, waited)):
+        greeting, recording = answer(asked, query, is_closed=True)
+        assert (greeting["action"], recording["action"]) == ("talk", "record")
+        own = dict(own_of(recording))
+        assert (own["step"], own["call"], own["first"]) == ("voicemail", CALL, LEG)
+        (said,) = answer(asked, query, is_closed=True, voicemail="off", language="zh-CN")
+        assert (said["action"], "无人" in said["text"]) == ("talk", True)
+    untaken = phone_event("unanswered", f"?call={CALL}&first={LEG}&leg=agent")
+    assert [one["action"] for one in answer(*untaken, is_closed=True, voicemail="off")] == ["talk"]
+
+
 def test_recording_is_off_unless_asked_for() -> None:
     recording, ring = answer(INCOMING, "", PRIYA, record="dual")
     assert (recording["action"], recording["split"], recording["channels"]) == ("record", "conversation", 2)
