@@ -55,8 +55,17 @@ def _first_leg(
         cause=optional_text(cause),
         recording_url=optional_text(recording_url),
         sequence=optional_count(fields.get("SequenceNumber")),
+        stir=_stir(fields.get("StirVerstat")),
         ends_call=ends_call,
     )
+
+
+def _stir(verdict: str | None) -> str | None:
+    """``TN-Validation-Passed-A`` and its like ("SHAKEN/STIR" of Twilio's docs); None where nothing was signed."""
+    outcome, _, level = (verdict or "").removeprefix("TN-Validation-").partition("-")
+    if outcome == "Failed":
+        return "failed"
+    return level[:1] if outcome == "Passed" and level[:1] in ("A", "B", "C") else None
 
 
 def _voice_event(message: Message) -> CallEvent | None:

@@ -261,7 +261,8 @@ def _join_leg(old: Leg | None, event: CallEvent, refs: tuple[str, ...], at: floa
 
 def _was_normal(cause: str | None) -> bool:
     """Whether a call that ended so was talked: what a provider counts of others may be their ringing."""
-    return (cause or "").casefold().replace("_", "").replace(" ", "") in ("completed", "normalclearing")
+    said = (cause or "").casefold().replace("_", "").replace(" ", "")
+    return said in ("", "completed", "normalclearing")
 
 
 def sweep(call: Call, now: datetime) -> Call:

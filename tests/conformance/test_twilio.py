@@ -396,3 +396,23 @@ def test_times() -> None:
     assert rfc2822_time("Mon, 16 Nov 2026 09:15:01 -0000") == at
     for nonsense in ("", "soon", "Mon, 99 Nov 2026 09:15:01 +0000", "Mon, 16 Xxx 2026 09:15:01 +0000", None):
         assert rfc2822_time(nonsense) is None
+
+
+@pytest.mark.parametrize(
+    ("said", "verdict"),
+    [
+        ("TN-Validation-Passed-A", "A"),
+        ("TN-Validation-Passed-A-Diverted", "A"),
+        ("TN-Validation-Passed-C", "C"),
+        ("TN-Validation-Failed-A", "failed"),
+        ("TN-Validation-Failed", "failed"),
+        ("No-TN-Validation", None),
+        ("", None),
+        ("TN-Validation-Passed-X", None),
+    ],
+)
+def test_the_carriers_verdict(said: str, verdict: str | None, twilio_samples: list[Any]) -> None:
+    sample = next(one for one in twilio_samples if one.valid and "voice-incoming" in one.id)
+    body = sample.request.body + b"&StirVerstat=" + said.encode()
+    (event,) = sample.provider.parse(sample.source, sample.with_request(body=body).request)
+    assert event.stir == verdict

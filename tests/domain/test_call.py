@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 
 from hypothesis import given
@@ -162,3 +163,21 @@ def test_a_call_without_an_end_is_swept() -> None:
     call = sweep(play(ANSWERED[:4]), T0 + timedelta(hours=5))
     assert call.state is CallState.ENDED and call.ended_at == T0 + timedelta(hours=5)
     assert sweep(play(ANSWERED[:1]), T0).state is CallState.MISSED
+
+
+WITH_COUNT = [
+    replace(one, duration_seconds=86) if one.type is E.HANGUP and one.leg_key == "a" else one
+    for one in ANSWERED
+]
+
+
+@given(st.data())
+def test_what_is_lost_on_the_way_does_not_change_how_the_call_ended(data: st.DataObject) -> None:
+    """As long as anything tells that it was talked; an end that never came is swept."""
+    kept = data.draw(st.lists(st.sampled_from(WITH_COUNT), min_size=1, unique_by=lambda one: one.event_key))
+    call = play(list(data.draw(st.permutations(kept + kept[:2]))))
+    if call.ended_at is None:
+        call = sweep(call, T0 + timedelta(hours=5))
+    talked = any(one.type is E.ANSWERED or one.duration_seconds for one in kept)
+    assert call.state is (CallState.ENDED if talked else CallState.MISSED)
+    assert (call.agent_ref == "priya") == talked
