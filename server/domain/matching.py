@@ -143,26 +143,24 @@ def _usable(one: Candidate) -> bool:
 
 
 def _reason(one: Evidence) -> str:
-    kind = EvidenceKind(one.kind)
-    match kind:
-        case EvidenceKind.PHONE:
-            if one.same_extension is not None:
-                return "phone_extension" if one.same_extension else "other_extension"
-            if one.shared:
-                return "shared_line"
-            return "phone_verified" if one.verified else "phone_exact"
-        case EvidenceKind.EMAIL:
-            if one.shared:
-                return "shared_address"
-            if one.alias:
-                return "email_alias"
-            return "email_verified" if one.verified else "email_exact"
-        case EvidenceKind.TEXT:
-            return "text_mention"
-        case EvidenceKind.NAME:
-            return "name_similar"
-        case EvidenceKind.EXTERNAL_ID | EvidenceKind.TAUGHT | EvidenceKind.REFUSED:
-            return str(kind)
+    kind = one.kind
+    if kind == EvidenceKind.PHONE:
+        if one.same_extension is not None:
+            return "phone_extension" if one.same_extension else "other_extension"
+        if one.shared:
+            return "shared_line"
+        return "phone_verified" if one.verified else "phone_exact"
+    if kind == EvidenceKind.EMAIL:
+        if one.shared:
+            return "shared_address"
+        if one.alias:
+            return "email_alias"
+        return "email_verified" if one.verified else "email_exact"
+    if kind == EvidenceKind.TEXT:
+        return "text_mention"
+    if kind == EvidenceKind.NAME:
+        return "name_similar"
+    return str(EvidenceKind(kind))
 
 
 def _without_refused(evidence: Iterable[Evidence]) -> list[Evidence]:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from datetime import UTC, datetime
+from functools import lru_cache
 from typing import Any
 
 Row = Mapping[str, Any]
@@ -19,6 +20,12 @@ def time_text(value: datetime | str | None) -> str | None:
         return None
     if isinstance(value, str):
         return value[:-6] + "Z" if value.endswith("+00:00") else value
+    return _utc_text(value)
+
+
+@lru_cache(maxsize=256)
+def _utc_text(value: datetime) -> str:
+    """Remembered for a moment: one event's time stands in its contact, its ticket and its pop."""
     if value.tzinfo is not UTC:
         value = value.astimezone(UTC)
     return value.isoformat(timespec="milliseconds")[:-6] + "Z"
