@@ -13,7 +13,7 @@ from pathlib import Path
 
 import uvloop
 
-from bench import calls, others
+from bench import calls, lookups, others
 from bench.bed import FULL, QUICK, Bed
 from bench.database import Database, Stopwatch
 from bench.figures import RESULTS, Report
@@ -27,6 +27,7 @@ SCENARIOS: dict[str, Callable[[Bed], Awaitable[None]]] = {
     "api": others.api,
     "mail": others.mail,
     "sockets": others.sockets,
+    "lookup": lookups.lookup,
 }
 TIME_LIMIT_SECONDS = 900
 

@@ -12,11 +12,13 @@ from handlers import agent_socket
 from handlers.console.door import error_page
 from handlers.http import build_http_app
 from handlers.mail.door import mail_door
+from handlers.telephony.connections import Telephony
+from handlers.telephony.media import ask_media
 from server.app import Handlers
 from server.context import Context
 
 ROOMS = ("handlers.api", "handlers.console")
-SINGLE = ("handlers.telephony.webhook", "handlers.forms", "handlers.health")
+SINGLE = ("handlers.telephony.webhook", "handlers.lookup", "handlers.forms", "handlers.health")
 
 
 def route_modules() -> list[ModuleType]:
@@ -34,4 +36,6 @@ def http_app(ctx: Context) -> web.Application:
     return build_http_app(ctx, route_modules(), error_page)
 
 
-HANDLERS = Handlers(http=http_app, socket=agent_socket.AgentSocket, mail=mail_door)
+HANDLERS = Handlers(
+    http=http_app, socket=agent_socket.AgentSocket, mail=mail_door, telephony=Telephony, media=ask_media
+)

@@ -21,13 +21,15 @@ import asyncpg
 import structlog
 from aiohttp import web
 
-from server.context import Context
+from server.context import Context, Telephony
 from server.intake.batcher import Batcher
+from server.jobs.media import AskMedia, Limits, plain_media
 from server.jobs.outbox import OutboxSender, Transport
+from server.jobs.recordings import RecordingKeeper, RecordingRules
 from server.jobs.supervise import Supervisor
 from server.mail.transport import ConsoleTransport, SmtpTransport
 from server.push.hub import Hub
-from server.services import quarantine
+from server.services import kept_event, quarantine
 from server.services.directory import DirectoryKeeper
 from server.services.presence import Presence
 from server.services.sessions import Authenticator
@@ -57,6 +59,8 @@ class Handlers:
     http: Callable[[Context], web.Application]
     socket: Callable[[Context], Door]
     mail: Callable[[Context], Door]
+    telephony: Callable[[str], Telephony]  # from the database's DSN
+    media: Callable[[Context], AskMedia] = lambda ctx: plain_media
 
 
 async def serve(
@@ -122,9 +126,9 @@ async def start(
         await before(pool)
 
     hub = Hub()
-    directory = DirectoryKeeper(pool, dsn)
+    directory = DirectoryKeeper(pool, dsn, settings.region.timezone)
     await directory.reload()
-    presence = Presence(pool, hub, directory)
+    presence = Presence(pool, hub, directory, settings.region.language)
     rules = IntakeRules(
         continue_window=timedelta(seconds=settings.tickets.continue_window_seconds),
         first_response=timedelta(seconds=settings.tickets.first_response_seconds),
@@ -136,12 +140,12 @@ async def start(
     call_intake = CallIntake(writers, directory, hub, rules)
     freed = Freed(presence)
     call_intake.on_freed = freed.add
+    call_intake.on_waiting = freed.add_queues
     limits = settings.intake
 
     async def quarantine_call(item: CallItem, bad: Exception) -> None:
-        await quarantine.put(
-            pool, "call", item.source, f"could not be taken in ({type(bad).__name__})", {}, item.raw
-        )
+        reason, meta = f"could not be taken in ({type(bad).__name__})", kept_event.meta_of(item.event)
+        await quarantine.put(pool, "call", item.source, reason, meta, item.raw)
 
     async def quarantine_touch(item: MailItem | FormItem, bad: Exception) -> None:
         door, source = ("email", item.mailbox) if isinstance(item, MailItem) else ("form", item.form)
@@ -164,6 +168,7 @@ async def start(
         waiting_max=limits.waiting_max,
     )
     addresses: dict[str, int] = {}
+    telephony = handlers.telephony(dsn)
     ctx = Context(
         settings=settings,
         pool=pool,
@@ -174,6 +179,7 @@ async def start(
         rules=rules,
         calls=calls,
         touches=touches,
+        telephony=telephony,
         addresses=addresses,
     )
     transports = {"": transport_of(settings.smtp, settings.server.data_dir)} | {
@@ -184,7 +190,13 @@ async def start(
     jobs.start("directory", directory.run)
     jobs.start("offers", freed.run)
     jobs.start("outbox", OutboxSender(pool, hub, transports, settings.smtp.attempts).run)
+    recordings = RecordingKeeper(pool, hub, recording_rules(settings), handlers.media(ctx))
+    jobs.start("recordings", recordings.run)
+    jobs.every("recordings-kept", 3600.0, recordings.sweep)
     sweep_after = timedelta(seconds=settings.calls.sweep_after_seconds)
+    jobs.every("wrap-up", 1.0, presence.end_wrap_ups)
+    jobs.every("overflow", 2.0, presence.overflow)
+    jobs.every("open-queues", 15.0, presence.open_queues)
     jobs.every("sweep", 30.0, lambda: presence.sweep_calls(sweep_after))
 
     stack.push_async_callback(call_intake.stop)
@@ -192,6 +204,7 @@ async def start(
     stack.push_async_callback(calls.stop)
     touches.start()
     stack.push_async_callback(touches.stop)
+    stack.push_async_callback(telephony.stop)
 
     # Bound before served, so that the addresses are known to the first request.
     server = settings.server
@@ -213,6 +226,7 @@ async def start(
     site = web.TCPSite(runner, server.host, server.http_port, backlog=1024)
     await site.start()
     addresses["http_port"] = int(runner.addresses[0][1])
+    await telephony.start(ctx)
     # What is here now stays: the collector need not look at it again, nor at every burst of events.
     gc.collect()
     gc.freeze()
@@ -221,12 +235,17 @@ async def start(
 
 
 class Freed:
-    """Agents whose call ended: each is offered what waits, outside of the intake's transaction."""
+    """Agents whose call ended, queues where a caller waits again: offered outside of the intake's transaction."""
 
     def __init__(self, presence: Presence) -> None:
         self._presence = presence
         self._waiting: set[int] = set()
+        self._queues: set[int] = set()
         self._wake = asyncio.Event()
+
+    def add_queues(self, queue_ids: Iterable[int]) -> None:
+        self._queues.update(queue_ids)
+        self._wake.set()
 
     def add(self, agent_ids: Iterable[int]) -> None:
         self._waiting.update(agent_ids)
@@ -238,6 +257,8 @@ class Freed:
             self._wake.clear()
             while self._waiting:
                 await self._presence.offer_waiting(self._waiting.pop())
+            while self._queues:
+                await self._presence.route_queue(self._queues.pop())
 
 
 async def open_database(
@@ -265,6 +286,17 @@ def queues_named(settings: Settings) -> list[str]:
         for one in group.values()
     ]
     return sorted({name for name in named if name})
+
+
+def recording_rules(settings: Settings) -> RecordingRules:
+    said = settings.recordings
+    return RecordingRules(
+        folder=settings.recordings_dir,
+        fetches=said.store == "fetch",
+        attempts=said.attempts,
+        keep_days=said.keep_days,
+        limits=Limits(said.max_bytes, said.timeout_seconds, frozenset(said.allow_hosts)),
+    )
 
 
 def transport_of(smtp: Smtp, data_dir: Path) -> Transport:

@@ -6,6 +6,7 @@ Order, later wins: ``config/default.toml``, the files named by ``--config`` or `
 
 from __future__ import annotations
 
+import ipaddress
 import os
 import re
 import tomllib
@@ -124,9 +125,17 @@ class Recordings(Section):
     @classmethod
     def _hosts(cls, value: tuple[str, ...]) -> tuple[str, ...]:
         for host in value:
-            if not re.fullmatch(r"[A-Za-z0-9._-]+|[0-9A-Fa-f:.]+", host):
+            if not re.fullmatch(r"[A-Za-z0-9._-]+", host) and not _is_ipv6(host):
                 raise ValueError(f"{host!r} must be a host's name or address, without a scheme or port")
         return tuple(host.rstrip(".").lower() for host in value)
+
+
+def _is_ipv6(text: str) -> bool:
+    try:
+        ipaddress.IPv6Address(text)
+    except ValueError:
+        return False
+    return True
 
 
 class Smtp(Section):

@@ -7,7 +7,7 @@ import re
 from collections.abc import Sequence
 from typing import Any
 
-from handlers.telephony.spoken import VOICEMAIL, WAIT, english_tag, is_chinese, text_of
+from handlers.telephony.spoken import CLOSED, VOICEMAIL, WAIT, english_tag, is_chinese, text_of
 
 Action = dict[str, Any]
 
@@ -84,6 +84,11 @@ def voicemail(event_url: str, language: str) -> list[Action]:
         "timeOut": 120,
     }
     return [_talk(VOICEMAIL, language), recording]
+
+
+def closed(language: str) -> list[Action]:
+    """A word; the call ends with its NCCO."""
+    return [_talk(CLOSED, language)]
 
 
 def _talk(what: str, language: str) -> Action:

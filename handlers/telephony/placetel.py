@@ -8,7 +8,8 @@ ignored, and an empty one means the routing plan set beside it.
 Source options: ``dial`` ("agents": ring the agents that we chose, by the SIP user or number in their
 extension), ``ringtime`` (seconds, 20), ``music_on_hold`` and ``voicemail`` ("true", "false"),
 ``forward_announcement`` and ``voicemail_announcement`` (their ids); ``nobody`` says where a caller goes
-when nobody is free: "queue:ID", "group:ID", "prompt:ID", "plan:ID", "voicemail", "busy" or "hangup".
+when nobody is free: "queue:ID", "group:ID", "prompt:ID", "plan:ID", "voicemail", "busy" or "hangup";
+``closed`` the same for a queue that is not open ("voicemail").
 """
 
 from __future__ import annotations
@@ -151,7 +152,9 @@ def _verb(options: Mapping[str, str], outcome: CallOutcome) -> str:
     numbers = list(_numbers(outcome.agents))[:MAX_DIALLED]
     if numbers:
         return _forward(options, numbers)
-    return _nobody(options)
+    if outcome.closed:
+        return _place(options, options.get("closed", "voicemail"))
+    return _place(options, options.get("nobody", ""))
 
 
 def _forward(options: Mapping[str, str], numbers: Sequence[str]) -> str:
@@ -169,8 +172,9 @@ def _forward_attributes(options: Mapping[str, str]) -> dict[str, str]:
     return {name: options[name].lower() for name in _FORWARD_OPTIONS if options.get(name)}
 
 
-def _nobody(options: Mapping[str, str]) -> str:
-    place, _, id_ = options.get("nobody", "").partition(":")
+def _place(options: Mapping[str, str], said: str) -> str:
+    """Where a caller goes whom nobody can take; nothing leaves that to the number's routing plan."""
+    place, _, id_ = said.partition(":")
     if place == "voicemail":
         return markup.element("Forward", _forward_attributes(options) | {"voicemail": "true"})
     if place == "busy":

@@ -87,11 +87,22 @@ def _ring(phones: Sequence[str], message: Message, mark: str) -> str:
 def _voice(message: Message, outcome: CallOutcome | None) -> str:
     if message.outbound:
         return plivo_xml.HANGUP  # a phone that somebody else's API call rang: nobody to connect it to
-    return _ring_agents(message, outcome) or _queue(message)
+    return _ring_agents(message, outcome) or _queue(message, outcome)
 
 
-def _queue(message: Message) -> str:
-    return plivo_xml.enter_queue(message.source.hook_url, message.poll + 1)
+def _queue(message: Message, outcome: CallOutcome | None, heard: str = "") -> str:
+    """Nobody comes for a caller in a closed queue: a message may be left, else a word and the end."""
+    if outcome is None or not outcome.closed:
+        return heard + plivo_xml.enter_queue(message.source.hook_url, message.poll + 1)
+    if message.takes_voicemail:
+        return _voicemail(message)
+    options = message.source.options
+    return plivo_xml.closed(options.get("language", ""), options.get("voice", ""))
+
+
+def _voicemail(message: Message) -> str:
+    source, options = message.source, message.source.options
+    return plivo_xml.voicemail(source.hook_url, options.get("language", ""), options.get("voice", ""))
 
 
 def _ring_target(message: Message, outcome: CallOutcome | None) -> str:
@@ -117,16 +128,13 @@ def _ring_customer(message: Message, outcome: CallOutcome | None) -> str:
 def _wait_or_ring(message: Message, outcome: CallOutcome | None) -> str:
     options = message.source.options
     words = plivo_xml.wait(options.get("language", ""), options.get("voice", ""), options.get("music", ""))
-    return _ring_agents(message, outcome) or words + _queue(message)
+    return _ring_agents(message, outcome) or _queue(message, outcome, words)
 
 
 def _after_dial(message: Message, outcome: CallOutcome | None) -> str:
     if message.fields["DialStatus"] == "completed" or message.outbound:
         return plivo_xml.HANGUP
-    source, options = message.source, message.source.options
-    if message.takes_voicemail:
-        return plivo_xml.voicemail(source.hook_url, options.get("language", ""), options.get("voice", ""))
-    return _queue(message)
+    return _voicemail(message) if message.takes_voicemail else _queue(message, outcome)
 
 
 def _hang_up(message: Message, outcome: CallOutcome | None) -> str:

@@ -6,7 +6,7 @@ from collections.abc import Iterable
 from urllib.parse import urlencode
 
 from handlers.telephony.markup import DECLARATION, element, text
-from handlers.telephony.spoken import VOICEMAIL, WAIT, english_tag, is_chinese, text_of
+from handlers.telephony.spoken import CLOSED, VOICEMAIL, WAIT, english_tag, is_chinese, text_of
 
 MAX_RUNG = 10
 """Phones that one Dial rings at once."""
@@ -86,6 +86,10 @@ def voicemail(hook_url: str, language: str, voice: str) -> str:
         "finishOnKey": "#",
     }
     return _speak(VOICEMAIL, language, voice) + element("Record", attributes) + HANGUP
+
+
+def closed(language: str, voice: str) -> str:
+    return _speak(CLOSED, language, voice) + HANGUP
 
 
 def _speak(what: str, language: str, voice: str) -> str:

@@ -1,23 +1,27 @@
 """What a telephony provider's file offers, and what it is given.
 
 A provider is one module in this package with a module-level ``PROVIDER`` object; ``discover``
-finds it, the route ``/hooks/calls/{source}`` and the conformance suite come with that.
+finds it, the route ``/hooks/calls/{source}`` and the conformance suite come with that. A live
+connection to a PBX is one with a ``LIVE`` object (``live.py``), found by ``discover_live``.
 """
 
 from __future__ import annotations
 
 import importlib
 import pkgutil
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from functools import cached_property
-from typing import Protocol
+from typing import TYPE_CHECKING, Any, Protocol
 from urllib.parse import parse_qsl, urlsplit
 
 from handlers.telephony.fields import read_form
 from server.domain.event import CallEvent
 from server.domain.outcome import CallOutcome
+
+if TYPE_CHECKING:
+    from handlers.telephony.live import LiveProvider
 
 
 @dataclass(frozen=True, slots=True)
@@ -25,6 +29,7 @@ class CallSource:
     """One ``[call_sources.NAME]`` of the settings. ``hook_url`` is its public URL.
 
     ``options`` are the settings that only this provider knows; a table's are named ``table.key``.
+    ``joins`` is the source whose calls this one tells of as well, "" for calls of its own.
     """
 
     name: str
@@ -32,9 +37,15 @@ class CallSource:
     secrets: tuple[str, ...]
     country: str
     queue: str | None
-    ring: str  # "one": routing picks; "group": every available agent of the queue
+    ring: str  # "one": routing picks; "group": every available agent of the queue; "pbx": the PBX chooses
     hook_url: str
     options: Mapping[str, str] = field(default_factory=dict)
+    joins: str = ""
+
+    @property
+    def calls_of(self) -> str:
+        """The name under which its calls are kept."""
+        return self.joins or self.name
 
 
 @dataclass(frozen=True)
@@ -69,7 +80,11 @@ class HookReply:
 
 
 class Provider(Protocol):
-    """Verify over the raw bytes, parse into neutral events, reply in the provider's language."""
+    """Verify over the raw bytes, parse into neutral events, reply in the provider's language.
+
+    One whose PBX chooses the agent says so with a class attribute ``ring = "pbx"``; one whose secrets are
+    public keys with ``public_secrets = True``.
+    """
 
     name: str
 
@@ -89,11 +104,18 @@ class Provider(Protocol):
 
 
 def discover() -> dict[str, Provider]:
-    """Every provider module of this package, by its name."""
+    """Every provider of webhooks in this package, by its name."""
+    return {provider.name: provider for provider in _offered("PROVIDER")}
+
+
+def discover_live() -> dict[str, LiveProvider]:
+    """Every provider of live connections in this package, by its name."""
+    return {provider.name: provider for provider in _offered("LIVE")}
+
+
+def _offered(attribute: str) -> Iterator[Any]:
     package = importlib.import_module(__package__ or "handlers.telephony")
-    found: dict[str, Provider] = {}
     for module in pkgutil.iter_modules(package.__path__):
-        provider = getattr(importlib.import_module(f"{package.__name__}.{module.name}"), "PROVIDER", None)
+        provider = getattr(importlib.import_module(f"{package.__name__}.{module.name}"), attribute, None)
         if provider is not None:
-            found[provider.name] = provider
-    return found
+            yield provider

@@ -7,7 +7,8 @@ not. So our answer puts that into their URLs (``?call=``); for URLs written by h
 ``secrets`` are public keys: PEM text, or the path of a ``.pem`` file. Source options: ``dial``
 ("agents": the answer rings the agents that we chose, by the E.164 number in their extension; else
 sipgate rings as its own routing says), ``nobody`` ("voicemail", "busy": what a caller meets then
-when nobody is free), and those of ``sipgate_control``.
+when nobody is free), ``closed`` (the same when the queue is not open, "voicemail" unless said), and
+those of ``sipgate_control``.
 """
 
 from __future__ import annotations
@@ -45,6 +46,7 @@ class SipgateProvider:
     """The ``Provider`` of sources with ``provider = "sipgate"``."""
 
     name = "sipgate"
+    public_secrets = True  # they check signatures, and open no door
     deeds = sipgate_control.DEEDS
 
     def __init__(self) -> None:
@@ -125,6 +127,8 @@ def _verbs(source: CallSource, event: CallEvent, outcome: CallOutcome | None) ->
         return ""
     if event.direction is not Direction.INBOUND:
         return ""
+    if outcome.closed:
+        return _NOBODY.get(source.options.get("closed", ""), _NOBODY["voicemail"])
     if not outcome.agents:
         return _NOBODY.get(source.options.get("nobody", ""), "")
     numbers = list(_numbers(outcome.agents))[:MAX_DIALLED]

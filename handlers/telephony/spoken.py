@@ -2,16 +2,18 @@
 
 from __future__ import annotations
 
-WAIT, VOICEMAIL = "wait", "voicemail"
+WAIT, VOICEMAIL, CLOSED = "wait", "voicemail", "closed"
 
 _TEXTS = {
     "en": {
         WAIT: "All our agents are busy. Please hold the line.",
         VOICEMAIL: "Please leave a message after the tone.",
+        CLOSED: "Nobody is here at the moment. Please call again during our opening hours.",
     },
     "zh": {
         WAIT: "客服人员都在通话中，请稍候。",
         VOICEMAIL: "请在提示音后留言。",
+        CLOSED: "现在无人值班，请在服务时间内再来电。",
     },
 }
 

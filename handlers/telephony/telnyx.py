@@ -28,6 +28,7 @@ class TelnyxProvider:
     """The ``Provider`` and ``Control`` of sources with ``provider = "telnyx"``."""
 
     name = "telnyx"
+    public_secrets = True  # they check signatures, and open no door
     deeds = frozenset({Deed.DIAL, Deed.HANG_UP, Deed.TRANSFER})
 
     def verify(self, source: CallSource, request: HookRequest) -> None:

@@ -155,8 +155,9 @@ def _dequeued(message: Message) -> TelnyxEvent | None:
 
 
 def _spoken(message: Message) -> TelnyxEvent | None:
-    """The caller has heard that a message may be left, and waits for the tone."""
-    return _event(message, EventType.QUEUED) if message.state.step is Step.GREET else None
+    """The caller has heard that a message may be left and waits for the tone, or that nobody is there."""
+    ours = message.state.step in (Step.GREET, Step.CLOSED)
+    return _event(message, EventType.QUEUED) if ours else None
 
 
 def _held(message: Message) -> TelnyxEvent:

@@ -4,6 +4,7 @@ An incoming call is parked until somebody commands it:
 
     initiated -> answer -> answered -> ring the chosen agents | queue, and look again every few seconds
     an agent's leg ends untaken -> greeting -> message -> hang up | queue again (voicemail off)
+    the queue is closed -> the same greeting | a word and the end (voicemail off)
 
 Click to dial starts with the agent's leg (``telnyx_control``): answered -> transfer it to the customer.
 Nothing is remembered here: a leg's client_state says where it stands and for whose sake it rings.
@@ -17,7 +18,7 @@ from dataclasses import dataclass, replace
 
 from handlers.telephony.control import CommandFailed
 from handlers.telephony.fields import optional_count
-from handlers.telephony.spoken import VOICEMAIL, WAIT, is_chinese, text_of
+from handlers.telephony.spoken import CLOSED, VOICEMAIL, WAIT, is_chinese, text_of
 from handlers.telephony.telnyx_commands import CallGone, Commands, address_of, recording
 from handlers.telephony.telnyx_events import TelnyxEvent, takes_voicemail
 from handlers.telephony.telnyx_message import ClientState, Step
@@ -147,7 +148,10 @@ def _shown(turn: Turn, addresses: list[str]) -> str | None:
 
 
 async def _queue(turn: Turn, control: str) -> None:
-    """Wait, with a word, until the queue lets the caller go and routing looks again."""
+    """Wait, with a word, until the queue lets the caller go and routing looks again; never in a closed one."""
+    if turn.outcome is not None and turn.outcome.closed:
+        await _close(turn, control)
+        return
     state = replace(turn.caller, step=Step.WAIT)
     await turn.commands.on(
         control,
@@ -159,6 +163,19 @@ async def _queue(turn: Turn, control: str) -> None:
     await _say(turn, control, WAIT, state)
 
 
+async def _close(turn: Turn, control: str) -> None:
+    """Nobody comes for this caller: a message may be left, else a word and the end."""
+    if takes_voicemail(turn.commands.source.options):
+        await _greet(turn, control)
+    else:
+        await _say(turn, control, CLOSED, replace(turn.caller, step=Step.CLOSED))
+
+
+async def _hang_up(turn: Turn) -> None:
+    if turn.event.control is not None:
+        await turn.commands.on(turn.event.control, "hangup")
+
+
 async def _say(turn: Turn, control: str, what: str, state: ClientState) -> None:
     language = turn.option("language")
     voice = turn.option("voice", _CHINESE if is_chinese(language) else _ENGLISH)
@@ -168,9 +185,13 @@ async def _say(turn: Turn, control: str, what: str, state: ClientState) -> None:
 async def _untaken(turn: Turn, control: str) -> None:
     """Nobody took the call: to the voicemail, or back to the queue."""
     if takes_voicemail(turn.commands.source.options):
-        await _say(turn, control, VOICEMAIL, replace(turn.caller, step=Step.GREET))
+        await _greet(turn, control)
     else:
         await _queue(turn, control)
+
+
+async def _greet(turn: Turn, control: str) -> None:
+    await _say(turn, control, VOICEMAIL, replace(turn.caller, step=Step.GREET))
 
 
 async def _take_message(turn: Turn) -> None:
@@ -261,6 +282,7 @@ _FOLLOWS: dict[tuple[str, Step | None], Callable[[Turn], Awaitable[None]]] = {
     ("answered", Step.ANSWER): _ring_or_queue,
     ("dequeued", Step.WAIT): _ring_or_queue,
     ("speak.ended", Step.GREET): _take_message,
+    ("speak.ended", Step.CLOSED): _hang_up,
     ("recording.saved", Step.MESSAGE): _hang_up_other,
     ("hangup", Step.ANSWER): _silence_group,
     ("hangup", Step.WAIT): _silence_group,

@@ -29,13 +29,14 @@ class Step(StrEnum):
     WAIT = "wait"  # ... in the queue
     GREET = "greet"  # ... hears that a message may be left
     MESSAGE = "message"  # ... leaves it
+    CLOSED = "closed"  # ... hears that nobody is there
     RING = "ring"  # an agent's leg: a call is offered
     TRANSFER = "transfer"  # the leg to whom an agent hands a call over
     DIAL = "dial"  # the agent's own leg of click to dial
     CUSTOMER = "customer"  # the customer's leg of click to dial
 
 
-CALLER_STEPS = frozenset({Step.ANSWER, Step.WAIT, Step.GREET, Step.MESSAGE})
+CALLER_STEPS = frozenset({Step.ANSWER, Step.WAIT, Step.GREET, Step.MESSAGE, Step.CLOSED})
 _STEPS = {step.value: step for step in Step}
 
 

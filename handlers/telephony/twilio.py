@@ -62,7 +62,16 @@ def _ring_or_queue(message: Message, outcome: CallOutcome | None) -> str:
     source = message.source
     if outcome is not None and outcome.agents:
         return twiml.dial_agents(source.hook_url, outcome.agents, record=source.options.get("record", ""))
-    return twiml.enqueue(source.hook_url, _queue(source, outcome))
+    return _enqueue(message, outcome)
+
+
+def _enqueue(message: Message, outcome: CallOutcome | None) -> str:
+    """Nobody comes for a caller in a closed queue: a message may be left, else a word and the end."""
+    source = message.source
+    if outcome is None or not outcome.closed:
+        return twiml.enqueue(source.hook_url, _queue(source, outcome))
+    language = source.options.get("language", "")
+    return twiml.voicemail(source.hook_url, language) if message.takes_voicemail else twiml.closed(language)
 
 
 def _queue(source: CallSource, outcome: CallOutcome | None) -> str:
@@ -89,8 +98,8 @@ def _ring_customer(message: Message, outcome: CallOutcome | None) -> str:
 
 
 def _wait_or_leave(message: Message, outcome: CallOutcome | None) -> str:
-    if outcome is not None and outcome.agents:
-        return twiml.LEAVE
+    if outcome is not None and (outcome.agents or outcome.closed):
+        return twiml.LEAVE  # a waiting caller's document may neither ring nor record: the next one does
     return twiml.wait(message.source.options.get("language", ""))
 
 
@@ -107,7 +116,7 @@ def _after_dial(message: Message, outcome: CallOutcome | None) -> str:
     source = message.source
     if message.takes_voicemail:
         return twiml.voicemail(source.hook_url, source.options.get("language", ""))
-    return twiml.enqueue(source.hook_url, _queue(source, outcome))
+    return _enqueue(message, outcome)
 
 
 def _hang_up(message: Message, outcome: CallOutcome | None) -> str:

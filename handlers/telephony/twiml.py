@@ -6,6 +6,7 @@ import re
 from collections.abc import Iterable, Mapping
 from html import escape
 
+from handlers.telephony.spoken import CLOSED, VOICEMAIL, WAIT, is_chinese, text_of
 from server.domain.outcome import RungAgent
 
 MAX_RUNG = 10
@@ -14,16 +15,6 @@ _MAX_QUEUE_NAME = 64
 
 _NOT_XML = re.compile("[^\t\n\r\x20-\ud7ff\ue000-\ufffd\U00010000-\U0010ffff]")
 _RECORD = {"dual": "record-from-answer-dual", "mono": "record-from-answer"}
-_TEXTS = {
-    "en": {
-        "wait": "All our agents are busy. Please hold the line.",
-        "voicemail": "Please leave a message after the tone.",
-    },
-    "zh": {
-        "wait": "客服人员都在通话中，请稍候。",
-        "voicemail": "请在提示音后留言。",
-    },
-}
 
 
 def document(*verbs: str) -> str:
@@ -79,7 +70,7 @@ def enqueue(hook_url: str, queue: str) -> str:
 
 def wait(language: str) -> str:
     """Five seconds and a word; Twilio asks again when it is over."""
-    return _say("wait", language) + _element("Pause", {"length": "5"})
+    return _say(WAIT, language) + _element("Pause", {"length": "5"})
 
 
 def voicemail(hook_url: str, language: str) -> str:
@@ -91,7 +82,11 @@ def voicemail(hook_url: str, language: str) -> str:
         "playBeep": "true",
         "recordingStatusCallback": hook_url,
     }
-    return _say("voicemail", language) + _element("Record", attributes) + HANGUP
+    return _say(VOICEMAIL, language) + _element("Record", attributes) + HANGUP
+
+
+def closed(language: str) -> str:
+    return _say(CLOSED, language) + HANGUP
 
 
 HANGUP = "<Hangup/>"
@@ -114,9 +109,9 @@ def _noun(hook_url: str, address: str) -> str:
 
 
 def _say(what: str, language: str) -> str:
-    texts = _TEXTS["zh" if language.lower().startswith("zh") else "en"]
-    tag = "zh-CN" if texts is _TEXTS["zh"] else language if language.lower().startswith("en") else "en-GB"
-    return _element("Say", {"language": tag}, _text(texts[what]))
+    english = language if language.lower().startswith("en") else "en-GB"
+    tag = "zh-CN" if is_chinese(language) else english
+    return _element("Say", {"language": tag}, _text(text_of(what, language)))
 
 
 def _element(name: str, attributes: Mapping[str, str], content: str = "") -> str:

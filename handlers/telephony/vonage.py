@@ -65,7 +65,7 @@ class VonageProvider:
 def _ring_or_hold(message: Message, outcome: CallOutcome | None) -> list[ncco.Action]:
     agents = outcome.agents if outcome is not None else ()
     addresses = [optional_text(agent.extension or agent.email.partition("@")[0]) for agent in agents]
-    return _ring([address for address in addresses if address], message) or _hold(message)
+    return _ring([address for address in addresses if address], message) or _hold(message, outcome)
 
 
 def _ring(addresses: Sequence[str], message: Message) -> list[ncco.Action]:
@@ -91,11 +91,19 @@ def _recording(message: Message) -> list[ncco.Action]:
     return [ncco.record(message.flow(call_key_of(message)).url(("step", "recording")), channels)]
 
 
-def _hold(message: Message) -> list[ncco.Action]:
+def _hold(message: Message, outcome: CallOutcome | None) -> list[ncco.Action]:
+    """Nobody comes for a caller in a closed queue: a message may be left, else a word and the end."""
     options = message.source.options
+    if outcome is not None and outcome.closed:
+        return _voicemail(message) if message.takes_voicemail else ncco.closed(options.get("language", ""))
     poll = ("poll", str(int(message.poll or 0) + 1))
     event_url = message.flow(call_key_of(message)).url(("step", "wait"), poll)
     return ncco.wait(event_url, options.get("language", ""), options.get("music", ""))
+
+
+def _voicemail(message: Message) -> list[ncco.Action]:
+    event_url = message.flow(call_key_of(message)).url(("step", "voicemail"))
+    return ncco.voicemail(event_url, message.source.options.get("language", ""))
 
 
 def _ring_target(message: Message, outcome: CallOutcome | None) -> list[ncco.Action]:
@@ -116,10 +124,7 @@ def _after_ringing(message: Message, outcome: CallOutcome | None) -> list[ncco.A
         return _ring(message.waiting, message)
     if not message.last_untaken:
         return None
-    if message.takes_voicemail:
-        event_url = message.flow(call_key_of(message)).url(("step", "voicemail"))
-        return ncco.voicemail(event_url, message.source.options.get("language", ""))
-    return _hold(message)
+    return _voicemail(message) if message.takes_voicemail else _hold(message, outcome)
 
 
 _ACTIONS: dict[Kind, Callable[[Message, CallOutcome | None], list[ncco.Action] | None]] = {

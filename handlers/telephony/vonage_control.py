@@ -101,11 +101,11 @@ async def _ask(
     source: CallSource, http: aiohttp.ClientSession, method: str, path: str, message: Mapping[str, Any]
 ) -> Any:
     url = source.options.get("api_url", API_URL).rstrip("/") + path
-    headers = {"Authorization": f"Bearer {_token(source)}"}
+    headers = {"Authorization": f"Bearer {application_token(source)}"}
     return await ask(http, method, url, headers=headers, message=message)
 
 
-def _token(source: CallSource) -> str:
+def application_token(source: CallSource) -> str:
     now = int(time.time())
     claims = {
         "application_id": _option(source, "application_id"),

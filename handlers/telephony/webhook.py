@@ -2,10 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 from datetime import UTC, datetime
-from functools import lru_cache
-from typing import Any
 from urllib.parse import urlencode
 
 import structlog
@@ -13,14 +11,13 @@ from aiohttp import web
 from multidict import CIMultiDict
 
 from handlers.http import route
-from handlers.telephony.provider import CallSource, HookRequest, Provider, discover
+from handlers.telephony.provider import CallSource, HookRequest, Provider
+from handlers.telephony.sources import call_source, item_of, providers
 from server.context import Context
-from server.domain.errors import NotFound, RingpostError, TooLarge
+from server.domain.errors import Conflict, NotFound, RingpostError, TooLarge
 from server.domain.outcome import CallOutcome
 from server.domain.permission import Actor, Permission
-from server.services import quarantine
-from server.services.take_calls import call_item
-from server.settings import Settings
+from server.services import kept_event, quarantine
 
 log = structlog.get_logger("hooks")
 # Made once: while the intake is full, a refusal must cost next to nothing.
@@ -28,54 +25,6 @@ FULL = b"""{"type": "about:blank", "title": "Service Unavailable", "status": 503
 "detail": "the server takes no more for the moment: nothing was taken, send it again"}"""
 COME_AGAIN = {"Retry-After": "1", "Cache-Control": "no-store"}
 SECRET_HEADERS = ("authorization", "cookie", "signature", "secret")
-
-
-@lru_cache(maxsize=1)
-def providers() -> Mapping[str, Provider]:
-    return discover()
-
-
-def call_source(ctx: Context, name: str) -> CallSource:
-    """The configured source of that name. Raises NotFound."""
-    found = _sources(ctx).get(name)
-    if found is None:
-        raise NotFound(f"there is no call source {name[:64]!r}: configure [call_sources.{name[:64]}]")
-    return found
-
-
-_made: tuple[Settings, str, dict[str, CallSource]] | None = None
-
-
-def _sources(ctx: Context) -> dict[str, CallSource]:
-    """Made once: the settings are frozen, the public address is known from the start."""
-    global _made  # noqa: PLW0603
-    origin = ctx.public_url
-    if _made is not None and _made[0] is ctx.settings and _made[1] == origin:
-        return _made[2]
-    region = ctx.settings.region.default_country
-    sources = {
-        name: CallSource(
-            name=name,
-            provider=said.provider,
-            secrets=tuple(secret.get_secret_value() for secret in said.secrets),
-            country=said.country or region,
-            queue=said.queue,
-            ring=said.ring,
-            hook_url=f"{origin}/hooks/calls/{name}",
-            options=dict(_flat(said.model_extra or {})),
-        )
-        for name, said in ctx.settings.call_sources.items()
-    }
-    _made = (ctx.settings, origin, sources)
-    return sources
-
-
-def _flat(extra: Mapping[str, Any], prefix: str = "") -> Iterator[tuple[str, str]]:
-    for key, value in extra.items():
-        if isinstance(value, Mapping):
-            yield from _flat(value, f"{prefix}{key}.")
-        else:
-            yield prefix + key, str(value)
 
 
 @route("POST", "/hooks/calls/{source}", Permission.PUBLIC)
@@ -88,7 +37,7 @@ async def call_webhook(request: web.Request, ctx: Context, actor: Actor | None) 
             status=503, body=FULL, content_type="application/problem+json", headers=COME_AGAIN
         )
     source = call_source(ctx, request.match_info["source"])
-    provider = providers()[source.provider]
+    provider = _provider_of(source)
     limit = ctx.settings.server.max_hook_bytes
     if (request.content_length or 0) > limit:
         raise TooLarge(f"a webhook may have {limit} bytes")
@@ -113,10 +62,17 @@ async def call_webhook(request: web.Request, ctx: Context, actor: Actor | None) 
         raise
     outcomes: list[CallOutcome] = []
     for event in events:
-        item = call_item(source.name, source.country, source.queue, source.ring == "group", event, body, now)
-        outcomes.append(await ctx.calls.submit(item))
+        outcomes.append(await ctx.calls.submit(item_of(source, event, body, now)))
     reply = provider.reply(source, hook, events, outcomes)
+    ctx.telephony.follow_up(source.name, events, outcomes)
     return web.Response(status=reply.status, text=reply.body, content_type=reply.content_type)
+
+
+def _provider_of(source: CallSource) -> Provider:
+    provider = providers().get(source.provider)
+    if provider is None:
+        raise NotFound(f"the call source {source.name!r} is a live connection: it takes no webhooks")
+    return provider
 
 
 def _reason(bad: Exception) -> str:
@@ -138,16 +94,19 @@ def _meta(request: web.Request, hook: HookRequest) -> dict[str, str]:
 
 
 async def retake(ctx: Context, source_name: str, meta: Mapping[str, str], raw: bytes) -> None:
-    """Take a quarantined webhook in again; its signature was good when it came."""
-    source = call_source(ctx, source_name)
+    """Take in again what is in quarantine: the event, or the webhook, whose signature was good when it came."""
+    source, now = call_source(ctx, source_name), datetime.now(UTC)
+    kept = kept_event.event_of(meta)
+    if kept is not None:
+        await ctx.calls.submit(item_of(source, kept, raw, now))
+        return
+    if source.provider not in providers():
+        raise Conflict("what came over a live connection can be taken in again as an event only")
     hook = HookRequest(
         method=meta.get("method", "POST"),
         url=f"{ctx.public_url}{meta.get('path', '')}?{meta.get('query', '')}",
         headers=CIMultiDict(meta),
         body=raw,
     )
-    for event in providers()[source.provider].parse(source, hook):
-        now = datetime.now(UTC)
-        await ctx.calls.submit(
-            call_item(source.name, source.country, source.queue, source.ring == "group", event, raw, now)
-        )
+    for event in _provider_of(source).parse(source, hook):
+        await ctx.calls.submit(item_of(source, event, raw, now))
