@@ -7,13 +7,14 @@ import json
 import os
 import re
 import socket
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from typing import Any
 
 import asyncpg
 
 from handlers.cli.command import AddCommand, Parsers
-from handlers.telephony.provider import discover
+from handlers.telephony.provider import CallSource
+from handlers.telephony.sources import live_providers, providers, sources_of
 from server.settings import Settings, SettingsError, masked
 
 _SECRET = re.compile(r"passw|secret|token|key$", re.IGNORECASE)
@@ -47,11 +48,7 @@ def require_known_names(settings: Settings) -> None:
 
 def wrong_names(settings: Settings) -> Iterator[str]:
     """Names that nobody answers to: providers, doors, queues."""
-    providers = discover()
-    for name, source in settings.call_sources.items():
-        if source.provider not in providers:
-            known = ", ".join(sorted(providers))
-            yield f"call_sources.{name}.provider: there is no provider {source.provider!r} (known: {known})"
+    yield from _wrong_sources(sources_of(settings, settings.server.public_url).values())
     for section in ("call_sources", "mailboxes", "forms"):
         for name, door in getattr(settings, section).items():
             if not _PLAIN_NAME.fullmatch(name):
@@ -74,6 +71,23 @@ def wrong_names(settings: Settings) -> Iterator[str]:
         for origin in form.origins:
             if not re.fullmatch(r"https?://[A-Za-z0-9.:\[\]-]+", origin):
                 yield f"forms.{name}.origins: {origin} is no origin, such as https://www.example.com"
+
+
+def _wrong_sources(sources: Iterable[CallSource]) -> Iterator[str]:
+    """Unknown providers, and live connections that lack an option."""
+    hooks, live = providers(), live_providers()
+    for source in sources:
+        if source.provider in live:
+            try:
+                live[source.provider].session(source)
+            except SettingsError as wrong:
+                yield str(wrong)
+        elif source.provider not in hooks:
+            known = ", ".join(sorted({*hooks, *live}))
+            yield (
+                f"call_sources.{source.name}.provider: there is no provider {source.provider!r}"
+                f" (known: {known})"
+            )
 
 
 def wrong_ports(settings: Settings) -> Iterator[str]:

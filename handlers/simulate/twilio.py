@@ -7,219 +7,193 @@ https://www.twilio.com/docs/usage/webhooks/webhooks-security, /docs/voice/twiml
 
 from __future__ import annotations
 
-import base64
-import hashlib
-import hmac
-from collections.abc import Mapping
-from dataclasses import dataclass, field
-from datetime import UTC, datetime
-from email.utils import format_datetime
+from collections.abc import Sequence
 from typing import Final
-from urllib.parse import urlencode, urljoin
-from uuid import UUID
+from urllib.parse import urlencode
 from xml.etree import ElementTree
 
-from handlers.simulate.stage import CallPlan, Stage, shown
+from handlers.simulate.answers import CallLost, read_response
+from handlers.simulate.plan import OUT, TALKS, Kind, Played
+from handlers.simulate.script import Line
+from handlers.simulate.twilio_wire import Call, Leg
+from server.settings import CallSourceSettings
 
-ACCOUNT: Final = "AC" + "0" * 32
-PREFIXES: Final = {"Client": "client:", "Sip": "", "Number": ""}
 MOST_STEPS: Final = 8
-_VERBS: Final = frozenset({"Dial", "Enqueue", "Record"})
 HOLD_SECONDS: Final = 5.0
-
-
-def sign(secret: str, url: str, form: Mapping[str, str]) -> str:
-    """X-Twilio-Signature: HMAC-SHA1 over the URL and every parameter, sorted by name."""
-    text = url + "".join(name + form[name] for name in sorted(form))
-    return base64.b64encode(hmac.new(secret.encode(), text.encode(), hashlib.sha1).digest()).decode()
-
-
-@dataclass(slots=True)
-class _Leg:
-    """One agent that is rung."""
-
-    sid: str
-    to: str
-    callback: str
-    events: frozenset[str]
-    sequence: int = 0
-
-
-@dataclass(slots=True)
-class _Call:
-    stage: Stage
-    plan: CallPlan
-    sid: str
-    base: dict[str, str] = field(default_factory=dict)
-
-    async def send(self, url: str, form: Mapping[str, str]) -> tuple[int, str]:
-        url = urljoin(self.stage.hook_url(self.plan.source), url).partition("#")[0]
-        stage = self.stage
-        headers = {
-            "Content-Type": "application/x-www-form-urlencoded; charset=UTF-8",
-            "User-Agent": "TwilioProxy/1.1",
-            "X-Twilio-Signature": sign(self.plan.settings.secrets[0].get_secret_value(), url, form),
-            "I-Twilio-Idempotency-Token": str(UUID(int=stage.random.getrandbits(128), version=4)),
-        }
-        return await stage.post(url, urlencode(form).encode(), headers)
-
-    async def report(self, leg: _Leg, event: str, status: str, **more: str) -> None:
-        """A status callback of a child leg, when its noun asked for it."""
-        if not leg.callback or event not in leg.events:
-            return
-        form = self.base | {
-            "CallSid": leg.sid,
-            "ParentCallSid": self.sid,
-            "CallStatus": status,
-            "Direction": "outbound-dial",
-            "To": leg.to,
-            "Called": leg.to,
-            "CallbackSource": "call-progress-events",
-            "SequenceNumber": str(leg.sequence),
-            "Timestamp": format_datetime(datetime.now(UTC)),
-        }
-        leg.sequence += 1
-        await self.send(leg.callback, form | more)
+_VERBS: Final = frozenset({"Dial", "Enqueue", "Record"})
+_UNTAKEN: Final = {Kind.BUSY: "busy", Kind.ABANDONED: "canceled"}
+Form = dict[str, str]
 
 
 class TwilioScript:
     name = "twilio"
+    kinds = frozenset(Kind)
+    led = True
 
-    async def play(self, stage: Stage, call: CallPlan) -> None:
-        sid = _sid(stage, "CA")
-        number = call.caller.number or "+266696687"  # what stands for "anonymous" there
-        base = {
-            "AccountSid": ACCOUNT, "ApiVersion": "2010-04-01", "CallSid": sid, "From": number, "Caller": number,
-            "To": call.dnis, "Called": call.dnis, "FromCity": "", "FromState": "", "FromZip": "",
-        }  # fmt: skip
-        line = _Call(stage, call, sid, base)
-        who = f"{call.caller.name} ({shown(call.caller.number)})"
-        status, reply = await line.send(
-            stage.hook_url(call.source), base | {"CallStatus": "ringing", "Direction": "inbound"}
-        )
-        stage.tell(f"call  {call.source}: {who} rings {call.dnis[-3:]} -> {status}")
-        talked = await self._follow(line, reply, who) if status == 200 else 0.0
-        form = base | {
-            "CallStatus": "completed" if talked else "no-answer",
-            "Direction": "inbound",
-            "CallbackSource": "call-progress-events",
-            "SequenceNumber": "0",
-            "Timestamp": format_datetime(datetime.now(UTC)),
-            "CallDuration": str(int(talked)),
-            "Duration": str(int(talked // 60 + 1)),
-        }
-        await line.send(stage.hook_url(call.source), form)
-        stage.tell(f"call  {call.source}: {who} {'hangs up' if talked else 'gave up'}")
+    def lack(self, settings: CallSourceSettings) -> str:
+        return ""
 
-    async def _follow(self, line: _Call, reply: str, who: str) -> float:
-        """Do what the TwiML says, until the caller has talked (for so many seconds) or gives up (0)."""
-        for _ in range(MOST_STEPS):
-            twiml = _read(line, reply)
-            verb = next((one for one in twiml if one.tag in _VERBS), None) if twiml is not None else None
-            if verb is None:
-                return 0.0
-            if verb.tag == "Dial":
-                talked, action = await self._ring(line, verb, who)
-            elif verb.tag == "Enqueue":
-                talked, action = 0.0, await self._wait(line, verb, who)
-            else:
-                talked, action = 0.0, await self._speak(line, verb, who)
-            if not action:
-                return talked
-            status, reply = await line.send(verb.get("action", ""), line.base | action)
-            if talked or status != 200:
-                return talked
-        return 0.0
-
-    async def _wait(self, line: _Call, verb: ElementTree.Element, who: str) -> dict[str, str]:
-        """Listen in the queue until the wait document says ``<Leave>``, or patience is over."""
-        stage = line.stage
-        queue = {"QueueSid": _sid(stage, "QU"), "Direction": "inbound"}
-        stage.tell(f"call  {line.plan.source}: {who} waits in {verb.text or 'the queue'}")
-        waited = 0.0
-        while waited < line.plan.patience_seconds:
-            asked = {"CallStatus": "in-progress", "QueuePosition": "1", "QueueTime": str(int(waited))}
-            status, reply = await line.send(verb.get("waitUrl", ""), line.base | queue | asked)
-            twiml = _read(line, reply) if status == 200 else None
-            if twiml is None:
-                break
-            if twiml.find("Leave") is not None:
-                return queue | {
-                    "CallStatus": "in-progress",
-                    "QueueResult": "leave",
-                    "QueueTime": str(int(waited)),
-                }
-            pause = twiml.find("Pause")
-            seconds = float(pause.get("length", "1")) if pause is not None else HOLD_SECONDS
-            await stage.pause(seconds)
-            waited += max(seconds, 1.0)
-        return queue | {"CallStatus": "completed", "QueueResult": "hangup", "QueueTime": str(int(waited))}
-
-    async def _speak(self, line: _Call, verb: ElementTree.Element, who: str) -> dict[str, str]:
-        """A message after the tone."""
-        await line.stage.pause(line.plan.talk_seconds / 3)
-        sid = _sid(line.stage, "RE")
-        line.stage.tell(f"call  {line.plan.source}: {who} leaves a message")
-        recording = {
-            "RecordingSid": sid,
-            "RecordingUrl": f"https://api.twilio.com/2010-04-01/Accounts/{ACCOUNT}/Recordings/{sid}",
-            "RecordingDuration": str(int(line.plan.talk_seconds / 3) + 1),
-        }
-        return recording | {"CallStatus": "completed", "Direction": "inbound", "Digits": "hangup"}
-
-    async def _ring(self, line: _Call, dial: ElementTree.Element, who: str) -> tuple[float, dict[str, str]]:
-        """Seconds talked, and what the Dial's action is told."""
-        stage, plan = line.stage, line.plan
-        legs = _legs(stage, dial)
-        outcome = {"CallStatus": "in-progress", "Direction": "inbound", "DialCallStatus": "no-answer"}
-        for leg in legs:
-            await line.report(leg, "initiated", "initiated")
-            await line.report(leg, "ringing", "ringing")
-        await stage.pause(plan.ring_seconds)
-        # The server has chosen whom to ring; here is only whether somebody picks up.
-        answered = stage.random.choice(legs) if plan.agents else None
-        for leg in legs:
-            if leg is not answered:
-                end = "no-answer" if answered is None else "canceled"
-                await line.report(leg, "completed", end, CallDuration="0", Duration="0")
-        if answered is None:
-            return 0.0, outcome
-        await line.report(answered, "answered", "in-progress")
-        stage.tell(f"call  {plan.source}: {answered.to} answers {who}")
-        await stage.pause(plan.talk_seconds)
-        talked = max(1.0, plan.talk_seconds)
-        await line.report(answered, "completed", "completed", CallDuration=str(int(talked)), Duration="1")
-        outcome |= {
-            "CallStatus": "completed", "DialCallStatus": "completed", "DialCallSid": answered.sid,
-            "DialCallDuration": str(int(talked)), "DialBridged": "true",
-        }  # fmt: skip
-        return talked, outcome
+    async def play(self, line: Line) -> Sequence[Played]:
+        call = Call(line)
+        if line.plan.kind in OUT:
+            return [line.played(call.sid, await _click_to_dial(call))]
+        line.say(f"{line.who} rings {line.plan.dnis[-3:]}")
+        kind = await _follow(call, await call.ask("", {"CallStatus": "ringing"}))
+        talked = kind in TALKS or kind is Kind.VOICEMAIL
+        seconds = line.since(call.begun) if talked else 0
+        await call.ended("completed" if talked else "no-answer", seconds)
+        if kind in TALKS:
+            await call.tell_recording(seconds)
+        line.say(f"{line.who} {'hangs up' if talked else 'gave up'}")
+        return [line.played(call.sid, kind)]
 
 
-def _read(line: _Call, reply: str) -> ElementTree.Element | None:
-    """Our own server's answer: no entity is expanded, no file is read by this parser."""
-    try:
-        return ElementTree.fromstring(reply)
-    except ElementTree.ParseError:
-        line.stage.tell(f"call  {line.plan.source}: the answer is no TwiML")
-        return None
+async def _follow(call: Call, document: str) -> Kind:
+    """Do what the TwiML says, until the caller has talked, left a message or given up."""
+    for _ in range(MOST_STEPS):
+        verb = next((one for one in read_response(document) if one.tag in _VERBS), None)
+        if verb is None:
+            break
+        if verb.tag == "Dial":
+            kind, action = await _ring(call, verb)
+        elif verb.tag == "Enqueue":
+            kind, action = None, await _wait(call, verb)
+        else:
+            kind, action = await _speak(call, verb)
+        if not action:
+            break
+        document = await call.ask(verb.get("action", ""), action)
+        if kind is not None:
+            return kind
+        if action["CallStatus"] == "completed":
+            break
+    return call.line.plan.kind if call.line.plan.kind in (Kind.MISSED, Kind.BUSY) else Kind.ABANDONED
 
 
-def _legs(stage: Stage, dial: ElementTree.Element) -> list[_Leg]:
-    return [
-        _Leg(
-            sid=_sid(stage, "CA"),
-            to=PREFIXES[noun.tag] + (noun.findtext("Identity") or noun.text or "").strip(),
-            callback=noun.get("statusCallback", ""),
-            events=frozenset((noun.get("statusCallbackEvent") or "completed").split()),
-        )
-        for noun in dial
-        if noun.tag in PREFIXES
-    ]
+async def _ring(call: Call, dial: ElementTree.Element) -> tuple[Kind | None, Form]:
+    """How the call went on, when that is known, and what the Dial's action is told."""
+    line, plan = call.line, call.line.plan
+    legs = call.legs(dial)
+    for leg in legs:
+        await call.report(leg, "initiated", "initiated")
+        await call.report(leg, "ringing", "ringing")
+    await line.pause(plan.ring_seconds)
+    # The server has chosen whom to ring; here is only whether somebody picks up.
+    answered = line.stage.random.choice(legs) if legs and plan.kind in TALKS else None
+    untaken = _UNTAKEN.get(plan.kind, "no-answer")
+    for leg in legs:
+        if leg is not answered:
+            status = untaken if answered is None else "canceled"
+            await call.report(leg, "completed", status, CallDuration="0", Duration="0")
+    if answered is None:
+        status = "completed" if plan.kind is Kind.ABANDONED else "in-progress"
+        return None, {"CallStatus": status, "DialCallStatus": untaken if untaken == "busy" else "no-answer"}
+    talked = await _talk(call, answered)
+    if plan.kind is Kind.TRANSFERRED:
+        answered, talked = await _transfer(call, answered, talked)
+    await call.report(answered, "completed", "completed", CallDuration=str(talked), Duration="1")
+    return plan.kind, {
+        "CallStatus": "completed", "DialCallStatus": "completed", "DialCallSid": answered.sid,
+        "DialCallDuration": str(talked), "DialBridged": "true",
+    }  # fmt: skip
 
 
-def _sid(stage: Stage, prefix: str) -> str:
-    return f"{prefix}{stage.random.getrandbits(128):032x}"
+async def _talk(call: Call, leg: Leg) -> int:
+    """How long they spoke, in seconds."""
+    line, plan, begun = call.line, call.line.plan, call.line.now()
+    await call.report(leg, "answered", "in-progress")
+    line.say(f"{leg.to} answers {line.who}")
+    if plan.kind is Kind.HELD:
+        await line.pause(plan.talk_seconds / 3)
+        for event in ("participant-hold", "participant-unhold"):
+            await call.conference(event)
+            await line.pause(plan.talk_seconds / 6)
+    await line.pause(plan.talk_seconds / 3)
+    return line.since(begun)
+
+
+async def _transfer(call: Call, leg: Leg, talked: int) -> tuple[Leg, int]:
+    """The agent hands over: the customer's leg fetches the document that rings the target."""
+    line = call.line
+    by = leg.to.removeprefix("client:")
+    target = next((one.extension for one in line.plan.agents if one.extension != by), by)
+    await call.report(leg, "completed", "completed", CallDuration=str(talked), Duration="1")
+    query = urlencode({"target": target, "by": by})
+    document = await call.ask(f"{line.hook_url}?{query}", {"CallStatus": "in-progress"})
+    dial = next((one for one in read_response(document) if one.tag == "Dial"), None)
+    legs = call.legs(dial) if dial is not None else []
+    if [leg.to.removeprefix("client:") for leg in legs] != [target]:
+        raise CallLost(f"the answer to a transfer to {target} rings {[leg.to for leg in legs]}")
+    await call.report(legs[0], "initiated", "initiated")
+    await call.report(legs[0], "ringing", "ringing")
+    line.say(f"{by} hands {line.who} over to {target}")
+    return legs[0], await _talk(call, legs[0])
+
+
+async def _wait(call: Call, verb: ElementTree.Element) -> Form:
+    """Listen in the queue until the wait document says ``<Leave>``, or patience is over."""
+    line = call.line
+    queue = {"QueueSid": call.new_sid("QU")}
+    line.say(f"{line.who} waits in {verb.text or 'the queue'}")
+    waited = 0.0
+    while waited < line.plan.patience_seconds:
+        asked = {"CallStatus": "in-progress", "QueuePosition": "1", "QueueTime": str(int(waited))}
+        twiml = read_response(await call.ask(verb.get("waitUrl", ""), queue | asked))
+        if twiml.find("Leave") is not None:
+            left = {"CallStatus": "in-progress", "QueueResult": "leave", "QueueTime": str(int(waited))}
+            return queue | left
+        pause = twiml.find("Pause")
+        seconds = float(pause.get("length", "1")) if pause is not None else HOLD_SECONDS
+        await line.pause(seconds)
+        waited += max(seconds, 1.0)
+    return queue | {"CallStatus": "completed", "QueueResult": "hangup", "QueueTime": str(int(waited))}
+
+
+async def _speak(call: Call, verb: ElementTree.Element) -> tuple[Kind | None, Form]:
+    """A message after the tone, from those who would leave one."""
+    line, seconds = call.line, call.line.plan.talk_seconds / 3
+    if line.plan.kind is not Kind.VOICEMAIL:
+        return None, {}
+    await line.pause(seconds)
+    line.say(f"{line.who} leaves a message")
+    recording = call.recording(int(seconds / line.stage.speed))
+    if verb.get("recordingStatusCallback"):
+        await call.recorded(verb.get("recordingStatusCallback", ""), recording, "RecordVerb")
+    return Kind.VOICEMAIL, recording | {"CallStatus": "completed", "Digits": "hangup"}
+
+
+async def _click_to_dial(call: Call) -> Kind:
+    """The agent's phone first; who picks it up fetches the document that rings the customer."""
+    line, plan = call.line, call.line.plan
+    call.to_agent(plan.agents[0])
+    for sequence, status in enumerate(("initiated", "ringing")):
+        await call.status(status, SequenceNumber=str(sequence))
+    url = f"{line.hook_url}?{urlencode({'customer': plan.caller.number})}"
+    document = await call.ask(url, {"CallStatus": "in-progress"})
+    line.say(f"{plan.agents[0].name} calls {line.who}")
+    dial = next((one for one in read_response(document) if one.tag == "Dial"), None)
+    legs = call.legs(dial) if dial is not None else []
+    if dial is None or not legs:
+        raise CallLost("the answer to click to dial rings nobody")
+    (leg, *_), taken = legs, plan.kind is Kind.OUTGOING
+    await call.report(leg, "initiated", "initiated")
+    await call.report(leg, "ringing", "ringing")
+    await line.pause(plan.ring_seconds)
+    result = {"CallStatus": "in-progress", "DialCallStatus": "busy", "DialCallSid": leg.sid}
+    talked = "0"
+    if taken:
+        begun = line.now()
+        await call.report(leg, "answered", "in-progress")
+        line.say(f"{line.who} answers")
+        await line.pause(plan.talk_seconds)
+        talked = str(line.since(begun))
+        result |= {"CallStatus": "completed", "DialCallStatus": "completed", "DialCallDuration": talked}
+    await call.report(leg, "completed", "completed" if taken else "busy", CallDuration=talked, Duration="1")
+    await call.ask(dial.get("action", ""), result)
+    await call.ended("completed", line.since(call.begun), sequence=3)
+    if taken:
+        await call.tell_recording(int(talked))
+    return plan.kind
 
 
 SCRIPT = TwilioScript()

@@ -79,9 +79,20 @@ def _queue(source: CallSource, outcome: CallOutcome | None) -> str:
 
 
 def _ring_target(message: Message, outcome: CallOutcome | None) -> str:
-    source = message.source
-    if outcome is not None and outcome.agents:
-        return _ring_or_queue(message, outcome)
+    """The target: an agent of that name on their phone, but not the one who hands over."""
+    source, target = message.source, message.own["target"].casefold()
+    meant = [
+        agent
+        for agent in (outcome.agents if outcome is not None else ())
+        if target
+        in (
+            (agent.extension or "").casefold(),
+            agent.email.casefold(),
+            agent.email.casefold().partition("@")[0],
+        )
+    ]
+    if meant:
+        return twiml.dial_agents(source.hook_url, meant, record=source.options.get("record", ""))
     return twiml.dial(
         source.hook_url, agent_refs_of(message.own["target"]), record=source.options.get("record", "")
     )

@@ -29,7 +29,7 @@ def contact_frame(contact: Contact, item: CallItem, directory: Directory) -> dic
         "ani": item.ani.e164,
         "ani_raw": item.ani.raw,
         "dnis": item.dnis.e164,
-        "withheld": item.ani.kind is CallerKind.WITHHELD,
+        "withheld": item.peer.kind is CallerKind.WITHHELD,
         "display_name": item.event.display_name or item.ani.display_name or "",
         "linkedid": call.key,
         "customer_id": text_id(contact.customer_id),
@@ -73,7 +73,7 @@ def new_row(contact: Contact) -> tuple[Any, ...]:
     return (
         contact.id, stands.direction.value, contact.source, call.key, contact.state,
         item.ani.e164, item.ani.raw, item.dnis.e164, item.event.display_name or item.ani.display_name or "",
-        item.ani.kind is CallerKind.WITHHELD, contact.customer_id, contact.ticket_id, contact.continued,
+        item.peer.kind is CallerKind.WITHHELD, contact.customer_id, contact.ticket_id, contact.continued,
         contact.agent_id, _array(contact.rung), contact.queue_id, contact.match,
         orjson.dumps(contact.candidates).decode() if contact.candidates else "[]", _facts(call),
         stands.started_at or item.received_at,

@@ -104,7 +104,7 @@ async def test_the_demo_settings_have_secrets_of_their_own(tmp_path: Path) -> No
     first = demo_settings.write_demo_settings(tmp_path / "a").read_text()
     second = demo_settings.write_demo_settings(tmp_path / "b").read_text()
     secrets = [set(re.findall(r'secrets = \["(\w+)"\]', text)) for text in (first, second)]
-    assert len(secrets[0]) == len(secrets[1]) == 2 and not secrets[0] & secrets[1]
+    assert len(secrets[0]) == len(secrets[1]) == 8 and not secrets[0] & secrets[1]
     assert "GENERATED" not in first
     assert demo_settings.write_demo_settings(tmp_path / "a").read_text() == first
     assert (tmp_path / "a" / "demo.toml").stat().st_mode & 0o077 == 0

@@ -378,7 +378,9 @@ def test_a_transfer_rings_its_target() -> None:
     moved = INCOMING | {"CallStatus": "in-progress"}
     assert answer(moved, "?target=tomasz.nowak&by=priya").find("Dial/Client").text == "tomasz.nowak"
     assert answer(moved, "?target=%2B4477&by=priya").find("Dial/Number").text == "+4477"
-    assert answer(moved, "?target=tomasz&by=priya", TOMASZ).find("Dial/Sip").text == TOMASZ.extension
+    assert answer(moved, "?target=t&by=priya", TOMASZ).find("Dial/Sip").text == TOMASZ.extension
+    # The contact's agent is still the one who hands over: that phone must not ring.
+    assert answer(moved, "?target=priya&by=t", TOMASZ).find("Dial/Client").text == "priya"
 
 
 # -- small readers ---------------------------------------------------------------------------------
