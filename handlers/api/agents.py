@@ -4,13 +4,15 @@ from __future__ import annotations
 
 from typing import Annotated, Any, Literal
 
+from aiohttp import web
 from pydantic import Field
 
 from handlers.api.sessions import session_token
-from handlers.api.shapes import Agent, State
+from handlers.api.shapes import Agent, State, WrapUpOrNull
 from handlers.resource import Body, Call, Paged, resource
 from server.domain.permission import Permission
-from server.services import agents
+from server.domain.view import time_text
+from server.services import after_call, agents
 
 Role = Literal["agent", "supervisor", "administrator"]
 Language = Literal["", "en", "zh_CN"]
@@ -80,6 +82,15 @@ async def fetch_me(call: Call) -> dict[str, Any]:
 async def set_state(call: Call, body: NewState) -> dict[str, Any]:
     """Say whether one can take contacts; who becomes available gets what waits"""
     return await call.ctx.presence.set_state(call.who.agent_id, body.state, body.reason or "")
+
+
+@resource("GET", "/agents/me/wrap_up", Permission.PRESENCE_OWN, answer=WrapUpOrNull)
+async def fetch_wrap_up(call: Call) -> web.Response:
+    """The after-call work that is to be done, or null; ended by the contact's disposition"""
+    work = await after_call.wrap_up_of(call.ctx.pool, call.who.agent_id)
+    if work is not None:
+        work |= {"until": time_text(work["until"]), "since": time_text(work["since"])}
+    return web.json_response(work, headers={"Cache-Control": "no-store"})
 
 
 @resource("GET", "/agents/{id}", READ, answer=Agent, versioned=True)

@@ -6,12 +6,14 @@ from typing import Annotated, Any
 
 from pydantic import Field
 
+from handlers.api.calls import with_commands
 from handlers.api.customers import id_of
-from handlers.api.shapes import Contact, TaughtContact
+from handlers.api.shapes import Contact, ContactInFull, TaughtContact
 from handlers.resource import Body, Call, Paged, resource
 from server.domain.fields import Checks
 from server.domain.permission import Permission
-from server.services import after_call, contacts
+from server.services import after_call, call_log, contacts
+from server.services.call_result import fetch_transitions
 
 READ, WRITE = Permission.CONTACTS_READ, Permission.CONTACTS_WRITE
 STATES = ("ringing", "answered", "held", "transferred", "ended", "missed", "voicemail")
@@ -36,6 +38,14 @@ class ContactQuery(Paged):
     disposition: str | None = None
     waiting: Annotated[bool | None, Field(description="offered to nobody yet")] = None
     live: Annotated[bool | None, Field(description="a call that goes on")] = None
+    answered: Annotated[bool | None, Field(description="an agent picked it up")] = None
+    number: Annotated[
+        str | None, Field(description="of the other side, in any spelling, or its beginning")
+    ] = None
+    q: Annotated[
+        str | None,
+        Field(min_length=1, description="a customer's name or number, a number, words of the note"),
+    ] = None
     started_after: TimeIn = None
     started_before: TimeIn = None
 
@@ -77,13 +87,18 @@ async def list_contacts(call: Call, query: ContactQuery) -> dict[str, Any]:
         if name in filters:
             filters[name] = check.moment(name, filters[name])
     check.done()
+    if "number" in filters:
+        filters["number"] = call_log.read_number(filters["number"], call.country)
+    if "q" in filters:
+        filters["found"] = await call_log.read_search(call.ctx.pool, filters.pop("q"), call.country)
     return await contacts.list_contacts(call.ctx.pool, filters, query.limit, query.cursor)
 
 
-@resource("GET", "/contacts/{id}", READ, answer=Contact, versioned=True)
+@resource("GET", "/contacts/{id}", READ, answer=ContactInFull, versioned=True)
 async def fetch_contact(call: Call) -> dict[str, Any]:
-    """A contact"""
-    return await contacts.fetch_contact(call.ctx.pool, call.id())
+    """A contact, what can be asked of a call that goes on, and the call's course"""
+    course = await fetch_transitions(call.ctx.pool, call.ctx.directory.snapshot, call.id())
+    return await with_commands(call, call.id()) | {"transitions": course}
 
 
 @resource("PATCH", "/contacts/{id}", WRITE, answer=Contact, versioned=True)

@@ -66,11 +66,16 @@ class NewQueue(Distribution):
     dnis: list[Dnis] = Field(default_factory=list)
 
 
+def zone_of(call: Call) -> str:
+    """The installation's, for opening hours of a queue without one of its own."""
+    return call.ctx.settings.region.timezone
+
+
 @resource("GET", "/queues", READ, answer=Queue, listed=True)
 async def list_queues(call: Call, query: Paged) -> dict[str, Any]:
     """Queues with their live figures, newest first"""
     before = decode_id_cursor(query.cursor)
-    found = sorted(await queues.list_queues(call.ctx.pool), key=lambda one: -int(one["id"]))
+    found = sorted(await queues.list_queues(call.ctx.pool, zone_of(call)), key=lambda one: -int(one["id"]))
     rest = [one for one in found if before is None or int(one["id"]) < before]
     page = rest[: query.limit]
     return {"items": page, "next": encode_cursor(int(page[-1]["id"])) if len(rest) > len(page) else None}
@@ -79,18 +84,26 @@ async def list_queues(call: Call, query: Paged) -> dict[str, Any]:
 @resource("POST", "/queues", WRITE, answer=Queue, status=201, versioned=True)
 async def add_queue(call: Call, body: NewQueue) -> dict[str, Any]:
     """Add a queue"""
-    return await queues.add_queue(call.ctx.pool, actor=call.who, country=call.country, **body.model_dump())
+    return await queues.add_queue(
+        call.ctx.pool, actor=call.who, country=call.country, zone=zone_of(call), **body.model_dump()
+    )
 
 
 @resource("GET", "/queues/{id}", READ, answer=Queue, versioned=True)
 async def fetch_queue(call: Call) -> dict[str, Any]:
     """A queue with its live figures"""
-    return await queues.fetch_queue(call.ctx.pool, call.id())
+    return await queues.fetch_queue(call.ctx.pool, call.id(), zone_of(call))
 
 
 @resource("PATCH", "/queues/{id}", WRITE, answer=Queue, versioned=True)
 async def update_queue(call: Call, body: QueueChanges) -> dict[str, Any]:
     """Change a queue (RFC 7396)"""
     return await queues.update_queue(
-        call.ctx.pool, call.who, call.id(), body.changes(), call.version, country=call.country
+        call.ctx.pool,
+        call.who,
+        call.id(),
+        body.changes(),
+        call.version,
+        country=call.country,
+        zone=zone_of(call),
     )

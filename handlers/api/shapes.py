@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Annotated, Any, Literal
 
-from pydantic import ConfigDict, Field
+from pydantic import ConfigDict, Field, RootModel
 
 from handlers.resource import Answer
 
@@ -156,6 +156,25 @@ class Candidate(Answer):
     reason: str
 
 
+class Recording(Answer):
+    state: Annotated[
+        Literal["waiting", "fetched", "linked", "failed", "deleted"],
+        Field(description="fetched: a copy is here; linked: it stays with the provider"),
+    ]
+    type: Annotated[str | None, Field(examples=["audio/mpeg"])]
+    size: Annotated[int | None, Field(description="bytes")]
+    duration_seconds: Annotated[float | None, Field(description="where the file tells it")]
+    url: Annotated[str | None, Field(description="where it can be had now")]
+    error: Annotated[str | None, Field(description="why the last try failed")]
+
+
+class Play(Answer):
+    id: Id
+    agent_id: Id | None
+    agent_name: str | None
+    at: Time
+
+
 class Contact(Answer):
     id: Id
     channel: Channel
@@ -187,6 +206,7 @@ class Contact(Answer):
     hold_seconds: int | None
     stir: Annotated[str | None, Field(description="STIR/SHAKEN verdict: A, B, C or failed")]
     recording_url: str | None
+    recording: Recording | None
     disposition: str | None
     note: str
     wrapped_up_at: Time | None
@@ -195,6 +215,29 @@ class Contact(Answer):
 
 class TaughtContact(Contact):
     lesson_ids: list[Id]
+
+
+class CommandedContact(Contact):
+    commands: Annotated[
+        list[Literal["answer", "hang_up", "hold", "unhold", "transfer", "attended", "complete"]],
+        Field(description="what the one who asks can ask of the call now"),
+    ]
+
+
+class Transition(Answer):
+    state: Literal["ringing", "answered", "held", "transferred", "voicemail", "ended", "missed"]
+    at: Time
+    agent_id: Id | None
+    agent: Annotated[str | None, Field(description="the agent's name, else the telephone system's word")]
+
+
+class ContactInFull(CommandedContact):
+    transitions: Annotated[list[Transition], Field(description="of a call: what happened, in order")]
+
+
+class MadeCall(Answer):
+    call_key: Annotated[str, Field(description="`linkedid` of its contact; empty when the PBX does not say")]
+    source: str
 
 
 class Agent(Answer):
@@ -220,9 +263,36 @@ class State(Answer):
     since: Time
 
 
+class Disposition(Answer):
+    code: str
+    en: str
+    zh_CN: str
+
+
+class WrapUp(Answer):
+    """After-call work: nothing is offered to the agent until it is done, or its time is over."""
+
+    contact_id: Id
+    until: Annotated[Time | None, Field(description="null: until it is done")]
+    since: Time | None
+    customer_name: str | None
+    ani: Annotated[str | None, Field(description="the customer's number")]
+    withheld: bool
+    display_name: str
+    dispositions: list[Disposition]
+    required: Annotated[bool, Field(description="it does not end without a disposition")]
+    disposition: str | None
+    note: str
+
+
+class WrapUpOrNull(RootModel[WrapUp | None]):
+    """Null when there is none."""
+
+
 class QueueAgents(Answer):
     free: int
     busy: int
+    wrap_up: Annotated[int, Field(description="available, and at after-call work")]
     not_ready: int
     offline: int
 
@@ -236,7 +306,7 @@ class Queue(Answer):
     dnis: Annotated[list[str], Field(description="numbers dialled that lead here")]
     skills: Annotated[dict[str, int], Field(description="skill -> the least level that an agent must have")]
     wrap_up_seconds: int
-    dispositions: list[dict[str, str]]
+    dispositions: list[Disposition]
     disposition_required: bool
     overflow_after_seconds: int | None
     overflow_queue: str | None

@@ -1,4 +1,4 @@
-"""Administration: agents with their roles, extensions, queues and phones; queues with their numbers."""
+"""Administration of agents: their roles, extensions, queues and phones."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from handlers.console.render import render, see_other
 from server.context import Context
 from server.domain.errors import Conflict, Invalid
 from server.domain.permission import ROLE_PERMISSIONS, Actor, Permission
-from server.services import agent_phones, agents, desk, queues
+from server.services import agent_phones, agents, desk
 
 AGENT_FIELDS = ("name", "email", "role", "extension", "language")
 PHONE_FIELDS = ("uri", "auth_user", "password", "wss_url", "display_name")
@@ -172,84 +172,3 @@ def _titles(ctx: Context) -> list[dict[str, str]]:
     snapshot = ctx.directory.snapshot
     found = (desk.queue_title(snapshot, one) for one in snapshot.queues)
     return sorted((one for one in found if one is not None), key=lambda one: one["name"].casefold())
-
-
-@page("GET", "/admin/queues", Permission.QUEUES_WRITE)
-async def queues_page(request: web.Request, ctx: Context, actor: Actor) -> web.StreamResponse:
-    return render(
-        request, ctx, actor, "admin_queues.html",
-        queues=await queues.list_queues(ctx.pool),
-        presence=await desk.presence_of(ctx.pool, actor.agent_id),
-    )  # fmt: skip
-
-
-@page("GET", "/admin/queues/new", Permission.QUEUES_WRITE)
-async def new_queue_page(request: web.Request, ctx: Context, actor: Actor) -> web.StreamResponse:
-    return await _queue_form(request, ctx, actor, None, {}, {}, 200)
-
-
-@page("POST", "/admin/queues/new", Permission.QUEUES_WRITE)
-async def add_queue(request: web.Request, ctx: Context, actor: Actor) -> web.StreamResponse:
-    form = await form_of(request)
-    try:
-        await queues.add_queue(
-            ctx.pool,
-            name=form.get("name", ""),
-            title_en=form.get("title_en", ""),
-            title_zh=form.get("title_zh", ""),
-            dnis=_split(form.get("dnis", "")),
-            is_default="is_default" in form,
-            country=ctx.settings.region.default_country,
-            actor=actor,
-        )
-    except (Invalid, Conflict) as wrong:
-        fields = wrong.fields or {"": wrong.detail}
-        return await _queue_form(request, ctx, actor, None, form, fields, wrong.status)
-    return see_other("/admin/queues", "created")
-
-
-@page("GET", "/admin/queues/{id}", Permission.QUEUES_WRITE)
-async def queue_page(request: web.Request, ctx: Context, actor: Actor) -> web.StreamResponse:
-    queue = await queues.fetch_queue(ctx.pool, id_of(request))
-    return await _queue_form(request, ctx, actor, queue, {}, {}, 200)
-
-
-@page("POST", "/admin/queues/{id}", Permission.QUEUES_WRITE)
-async def save_queue(request: web.Request, ctx: Context, actor: Actor) -> web.StreamResponse:
-    queue_id, form = id_of(request), await form_of(request)
-    changes: dict[str, Any] = {name: form[name] for name in ("name", "title_en", "title_zh") if name in form}
-    changes["dnis"] = _split(form.get("dnis", ""))
-    if "is_default" in form:
-        changes["is_default"] = True
-    country = ctx.settings.region.default_country
-    try:
-        await queues.update_queue(ctx.pool, actor, queue_id, changes, country=country)
-    except (Invalid, Conflict) as wrong:
-        queue = await queues.fetch_queue(ctx.pool, queue_id)
-        fields = wrong.fields or {"": wrong.detail}
-        return await _queue_form(request, ctx, actor, queue, form, fields, wrong.status)
-    return see_other("/admin/queues", "saved")
-
-
-async def _queue_form(
-    request: web.Request,
-    ctx: Context,
-    actor: Actor,
-    queue: Mapping[str, Any] | None,
-    form: Mapping[str, str],
-    wrong: Mapping[str, str],
-    status: int,
-) -> web.StreamResponse:
-    stored = {name: (queue or {}).get(name, "") for name in ("name", "title_en", "title_zh")}
-    stored["dnis"] = "\n".join((queue or {}).get("dnis", ()))
-    typed = {name: form.get(name, value) if form else value for name, value in stored.items()}
-    is_default = "is_default" in form if form else bool((queue or {}).get("is_default"))
-    return render(
-        request, ctx, actor, "admin_queue.html",
-        status=status,
-        queue=queue,
-        typed=typed,
-        is_default=is_default,
-        wrong=wrong,
-        presence=await desk.presence_of(ctx.pool, actor.agent_id),
-    )  # fmt: skip

@@ -6,6 +6,7 @@ from typing import Any
 
 from aiohttp import web
 
+from handlers.console.call_control import control_of
 from handlers.console.customer_forms import correction_of
 from handlers.console.door import form_of, id_of, number_in, page
 from handlers.console.language import catalogue, language_of
@@ -13,21 +14,27 @@ from handlers.console.render import render, see_other
 from server.context import Context
 from server.domain.errors import Conflict, Invalid
 from server.domain.permission import Actor, Permission
-from server.services import contacts, customers, desk, tickets
+from server.services import after_call, contacts, customers, desk, tickets
 
 PAST_TICKETS = 8
 
 
-async def work_of(ctx: Context, contact_id: int | None) -> dict[str, Any]:
-    """What the desk's centre and right show of a contact; nothing of none."""
+async def work_of(ctx: Context, actor: Actor, contact_id: int | None) -> dict[str, Any]:
+    """What the desk's centre and right show: a contact (else that of the after-call work), the agent's state."""
+    after = await after_call.wrap_up_of(ctx.pool, actor.agent_id)
+    if contact_id is None and after is not None:
+        contact_id = int(after["contact_id"])
+    presence = await desk.presence_of(ctx.pool, actor.agent_id)
+    shown = {"contact_id": contact_id, "after": after, "presence": presence}
     if contact_id is None:
-        return {"card": None, "past": []}
+        return shown | {"card": None, "past": [], "control": None}
     card = await desk.contact_card(ctx.pool, ctx.directory.snapshot, contact_id)
     past: list[dict[str, Any]] = []
     if card["customer"] is not None:
         asked = {"customer_id": int(card["customer"]["id"])}
         past = (await tickets.list_tickets(ctx.pool, asked, PAST_TICKETS))["items"]
-    return {"card": card, "past": past}
+    control = await control_of(ctx, actor, contact_id) if card["is_live"] else None
+    return shown | {"card": card, "past": past, "control": control}
 
 
 def _asked(request: web.Request) -> int | None:
@@ -40,24 +47,32 @@ async def desk_page(request: web.Request, ctx: Context, actor: Actor) -> web.Str
     asked = _asked(request)
     contact_id = asked if asked is not None else await desk.current_contact_id(ctx.pool, actor)
     queue = await desk.my_queue(ctx.pool, ctx.directory.snapshot, actor)
-    presence = await desk.presence_of(ctx.pool, actor.agent_id)
-    work = await work_of(ctx, contact_id)
-    return render(
-        request, ctx, actor, "desk.html", queue=queue, presence=presence, contact_id=contact_id, **work
-    )
+    work = await work_of(ctx, actor, contact_id)
+    return render(request, ctx, actor, "desk.html", queue=queue, **work)
+
+
+async def refused(
+    request: web.Request, ctx: Context, actor: Actor, contact_id: int, **said: Any
+) -> web.StreamResponse:
+    """The desk again, with what was typed and what is wrong with it."""
+    queue = await desk.my_queue(ctx.pool, ctx.directory.snapshot, actor)
+    work = await work_of(ctx, actor, contact_id)
+    return render(request, ctx, actor, "desk.html", status=422, queue=queue, **work, **said)
 
 
 @page("GET", "/desk/queue", Permission.DESK_USE)
 async def queue_part(request: web.Request, ctx: Context, actor: Actor) -> web.StreamResponse:
     queue = await desk.my_queue(ctx.pool, ctx.directory.snapshot, actor)
-    return render(request, ctx, actor, "desk_queue.html", queue=queue, contact_id=_asked(request))
+    presence = await desk.presence_of(ctx.pool, actor.agent_id)
+    return render(
+        request, ctx, actor, "desk_queue.html", queue=queue, presence=presence, contact_id=_asked(request)
+    )
 
 
 @page("GET", "/desk/work", Permission.DESK_USE)
 async def work_part(request: web.Request, ctx: Context, actor: Actor) -> web.StreamResponse:
-    contact_id = _asked(request)
-    work = await work_of(ctx, contact_id)
-    return render(request, ctx, actor, "desk_work.html", contact_id=contact_id, **work)
+    work = await work_of(ctx, actor, _asked(request))
+    return render(request, ctx, actor, "desk_work.html", **work)
 
 
 @page("GET", "/desk/pop/{id}", Permission.DESK_USE)
@@ -77,10 +92,20 @@ async def presence_part(request: web.Request, ctx: Context, actor: Actor) -> web
 @page("POST", "/presence", Permission.PRESENCE_OWN)
 async def set_presence(request: web.Request, ctx: Context, actor: Actor) -> web.StreamResponse:
     state, _, reason = (await form_of(request)).get("state", "").partition(":")
-    await ctx.presence.set_state(actor.agent_id, state, reason)
-    if request.headers.get("HX-Request"):
-        return await presence_part(request, ctx, actor)
-    return see_other(_back(request), "state")
+    try:
+        await after_call.set_own_state(ctx.pool, ctx.hub, ctx.presence, actor, state, reason)
+        unfinished = False
+    except Invalid as wrong:
+        if "disposition" not in wrong.fields:
+            raise
+        unfinished = True
+    if request.headers.get("HX-Target") != "presence":
+        return see_other("/", "unfinished") if unfinished else see_other(_back(request), "state")
+    presence = await desk.presence_of(ctx.pool, actor.agent_id)
+    return render(
+        request, ctx, actor, "presence.html",
+        status=422 if unfinished else 200, presence=presence, unfinished=unfinished,
+    )  # fmt: skip
 
 
 @page("POST", "/desk/contacts/{id}/customer", Permission.CONTACTS_WRITE)
@@ -108,13 +133,7 @@ async def confirm_provisional(request: web.Request, ctx: Context, actor: Actor) 
     try:
         await customers.confirm_customer(ctx.pool, ctx.hub, actor, customer_id, correction_of(form))
     except Invalid as wrong:
-        work = await work_of(ctx, contact_id)
-        queue = await desk.my_queue(ctx.pool, ctx.directory.snapshot, actor)
-        presence = await desk.presence_of(ctx.pool, actor.agent_id)
-        return render(
-            request, ctx, actor, "desk.html", status=422, queue=queue, presence=presence,
-            contact_id=contact_id, wrong=wrong.fields, typed=form, **work,
-        )  # fmt: skip
+        return await refused(request, ctx, actor, contact_id, wrong=wrong.fields, typed=form)
     return see_other(f"/?contact={contact_id}", "confirmed")
 
 
@@ -137,6 +156,8 @@ async def new_customer(request: web.Request, ctx: Context, actor: Actor) -> web.
 
 @page("POST", "/desk/contacts/{id}/take", Permission.CONTACTS_WRITE)
 async def take(request: web.Request, ctx: Context, actor: Actor) -> web.StreamResponse:
+    if await after_call.wrap_up_of(ctx.pool, actor.agent_id) is not None:
+        return see_other("/", "unfinished")
     try:
         ticket_id = await desk.take_contact(ctx.pool, ctx.hub, actor, id_of(request))
     except Conflict:

@@ -17,6 +17,7 @@ from aiohttp import web
 from handlers.console.assets import asset_url
 from handlers.console.language import LANGUAGES, TAGS, Language, catalogue, language_of
 from handlers.console.words import FILTERS, Words, initials, named
+from handlers.telephony.commands import dial_source
 from server.context import Context
 from server.domain.permission import Actor, Permission, allowed
 
@@ -37,6 +38,7 @@ class Reader:
     socket_url: str
     notice: str
     part: str  # the id of the element that htmx will put the answer into; "" for a whole page
+    can_call: bool = False  # a call source can dial
 
     @property
     def tag(self) -> str:
@@ -94,6 +96,7 @@ def reader_of(request: web.Request, ctx: Context, actor: Actor | None) -> Reader
         socket_url=socket_url(request, ctx),
         notice=request.cookies.get(NOTICE, ""),
         part=request.headers.get("HX-Target", "") if request.headers.get("HX-Request") else "",
+        can_call=actor is not None and dial_source(ctx) is not None,
     )
 
 
@@ -131,7 +134,7 @@ def page_headers(reader: Reader) -> dict[str, str]:
     policy = (
         "default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self' data:; font-src 'self'; "
         f"connect-src 'self' {socket.scheme}://{socket.netloc}{PBX_SOCKETS if reader.actor else ''}; "
-        "frame-src 'self'; form-action 'self'; "
+        "frame-src 'self'; media-src 'self'; form-action 'self'; "
         "base-uri 'none'; frame-ancestors 'none'; manifest-src 'self'"
     )
     return {

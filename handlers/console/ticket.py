@@ -15,7 +15,7 @@ from server.context import Context
 from server.domain.errors import Conflict, Invalid, NotFound
 from server.domain.permission import Actor, Permission
 from server.mail.html import sanitise
-from server.services import customers, desk, tickets
+from server.services import customers, desk, recordings, tickets
 
 # Pictures by cid: are attachments of the same mail; nothing may come from elsewhere, nothing may run.
 BODY_POLICY = (
@@ -31,7 +31,7 @@ async def show(
 ) -> web.StreamResponse:
     ticket = await tickets.fetch_ticket(ctx.pool, ticket_id)
     messages = await tickets.list_messages(ctx.pool, int(ticket["id"]))
-    course = await desk.ticket_course(ctx.pool, int(ticket["id"]), messages)
+    course = await desk.ticket_course(ctx.pool, ctx.directory.snapshot, int(ticket["id"]), messages)
     customer = past = None
     if ticket["customer_id"] is not None:
         try:
@@ -55,6 +55,7 @@ async def show(
         "queues": [desk.queue_title(ctx.directory.snapshot, one) for one in ctx.directory.snapshot.queues],
         "presence": await desk.presence_of(ctx.pool, actor.agent_id),
         "can_mail": bool(ctx.mailboxes),
+        "recordings": await recordings.recordings_of_ticket(ctx.pool, actor, int(ticket["id"])),
         "wrong": {},
         "typed": {},
     }

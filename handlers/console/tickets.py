@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import csv
-import io
 from collections.abc import Mapping
 from datetime import UTC, datetime
 from typing import Any
@@ -13,6 +11,7 @@ from aiohttp import web
 
 from handlers.console.door import form_of, page
 from handlers.console.render import render, see_other, words_for
+from handlers.console.spreadsheet import BYTE_ORDER_MARK, csv_line
 from server.context import Context
 from server.domain.errors import Invalid
 from server.domain.permission import Actor, Permission
@@ -96,13 +95,15 @@ async def tickets_csv(request: web.Request, ctx: Context, actor: Actor) -> web.S
         }
     )
     await response.prepare(request)
-    await response.write(("\ufeff" + _line([texts.pgettext("column", one) for one in head])).encode())
+    await response.write(
+        (BYTE_ORDER_MARK + csv_line([texts.pgettext("column", one) for one in head])).encode()
+    )
     cursor: str | None = None
     sent = 0
     while sent < EXPORT_MOST:
         found = await tickets.list_tickets(ctx.pool, filters, 200, cursor)
         rows = [
-            _line(
+            csv_line(
                 [
                     one["number"], one["subject"], words.label(one["status"], "status"),
                     words.label(one["priority"], "priority"), one["queue"] or "", one["assignee_name"] or "",
@@ -118,14 +119,6 @@ async def tickets_csv(request: web.Request, ctx: Context, actor: Actor) -> web.S
             break
     await response.write_eof()
     return response
-
-
-def _line(values: list[str]) -> str:
-    """One CSV row (RFC 4180); a cell that a spreadsheet would run as a formula is made text."""
-    safe = ["'" + one if one[:1] in ("=", "+", "-", "@", "\t", "\r") else one for one in values]
-    out = io.StringIO()
-    csv.writer(out).writerow(safe)
-    return out.getvalue()
 
 
 @page("GET", "/tickets/new", Permission.TICKETS_WRITE)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import re
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
@@ -9,12 +10,13 @@ from zoneinfo import ZoneInfo
 
 from babel.dates import format_date, format_datetime, format_time
 from babel.numbers import format_decimal
+from babel.units import format_unit
 from markupsafe import Markup
 
 from handlers.console.language import TAGS, Catalogue, Language
 from server.domain.identity import format_phone
 
-FILTERS = ("label", "said", "when", "since", "span", "phone", "num", "filesize")
+FILTERS = ("label", "said", "when", "since", "left", "span", "duration", "phone", "num", "filesize")
 
 
 def mark(context: str, text: str) -> tuple[str, str]:
@@ -54,6 +56,7 @@ LABELS: dict[str, dict[str, tuple[str, str]]] = {
     "presence": {
         "available": mark("presence", "Available"),
         "busy": mark("presence", "On a call"),
+        "wrap_up": mark("presence", "After-call work"),
         "not_ready": mark("presence", "Not ready"),
         "offline": mark("presence", "Offline"),
     },
@@ -63,6 +66,13 @@ LABELS: dict[str, dict[str, tuple[str, str]]] = {
         "wrap-up": mark("not ready", "Wrap-up"),
         "meeting": mark("not ready", "Meeting"),
         "training": mark("not ready", "Training"),
+        "no_answer": mark("not ready", "Did not answer"),
+    },
+    "stir": {
+        "A": mark("stir", "Number verified by the carrier (A)"),
+        "B": mark("stir", "The carrier knows the caller, not the number (B)"),
+        "C": mark("stir", "The carrier does not know the caller (C)"),
+        "failed": mark("stir", "Number could not be verified"),
     },
     "pop": {
         "ringing": mark("pop", "Incoming call"),
@@ -120,6 +130,13 @@ LABELS: dict[str, dict[str, tuple[str, str]]] = {
         "call": mark("door", "Call webhook"),
         "email": mark("door", "Email"),
         "form": mark("door", "Form"),
+    },
+    "connection": {
+        "connecting": mark("connection", "Connecting"),
+        "up": mark("connection", "Connected"),
+        "waiting": mark("connection", "Not connected"),
+        "refused": mark("connection", "Refused"),
+        "standby": mark("connection", "Standby"),
     },
     "quarantine_state": {
         "open": mark("quarantine", "Kept"),
@@ -246,13 +263,18 @@ class Words:
         return self.texts.gettext(NUMBER.sub("{n}", text, count=1)).replace("{n}", number[0])
 
     def when(self, value: datetime | str | None, style: str = "short") -> str:
-        """A ``<time>``: the clock today, the day within the year, else the date; in full as its title."""
+        """A ``<time>``: the clock today, the day within the year, else the date; in full as its title.
+
+        ``style``: "full" is always the whole, "clock" only the clock, with its seconds.
+        """
         at = _moment(value)
         if at is None:
             return ""
         local, today = at.astimezone(self.zone), self.now.astimezone(self.zone).date()
         clock = format_time(local, "HH:mm", locale=self.language)
-        if style == "full":
+        if style == "clock":
+            text = format_time(local, "HH:mm:ss", locale=self.language)
+        elif style == "full":
             text = format_datetime(local, "medium", locale=self.language)
         elif local.date() == today:
             text = clock
@@ -289,6 +311,29 @@ class Words:
         stamp = at.astimezone(UTC).isoformat(timespec="seconds").replace("+00:00", "Z")
         shown = self.span((self.now - at).total_seconds())
         return Markup('<time class="figure" datetime="{}" data-since>{}</time>').format(stamp, shown)
+
+    def left(self, value: datetime | str | None) -> str:
+        """The span until then, which the page goes on counting down to nothing."""
+        at = _moment(value)
+        if at is None:
+            return ""
+        seconds = max(0, math.ceil((at - self.now).total_seconds()))
+        shown = f"{seconds // 60}:{seconds % 60:02d}"
+        return Markup('<time class="figure left" role="timer" data-left="{}">{}</time>').format(
+            seconds, shown
+        )
+
+    def duration(self, seconds: int | None) -> str:
+        """In words: ``4 min 7 sec``."""
+        if seconds is None:
+            return ""
+        units = (("hour", seconds // 3600), ("minute", seconds // 60 % 60), ("second", seconds % 60))
+        said = [
+            format_unit(count, f"duration-{unit}", length="short", locale=self.language)
+            for unit, count in units
+            if count or (unit == "second" and seconds < 60)
+        ]
+        return ("" if self.language == "zh_CN" else " ").join(said)
 
     def phone(self, value: str | None) -> str:
         """E.164 as people of the region write it; kept on one line and read from left to right."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import unicodedata
 from collections.abc import Collection
 
@@ -16,6 +17,8 @@ NEEDS_TARGET = frozenset({Deed.TRANSFER, Deed.ATTENDED})
 OWN_PHONE = frozenset({Deed.ANSWER, Deed.ATTENDED, Deed.COMPLETE})
 """What only the agent at the phone can do, whatever a supervisor may."""
 
+# Printable, without blanks: what was escaped in a URI must not begin a line of a PBX's protocol.
+_SIP = re.compile(r"[!-~]{1,250}")
 _TALKING = frozenset({Deed.HANG_UP, Deed.TRANSFER, Deed.ATTENDED, Deed.COMPLETE})
 _IN_STATE = {
     CallState.RINGING: frozenset({Deed.ANSWER, Deed.HANG_UP}),
@@ -91,7 +94,7 @@ def read_target(text: str, country: str, directory: Directory) -> str | None:
         return agent.extension
     said = normalise_caller(plain, country)
     if said.sip_address is not None:
-        return f"sip:{said.sip_address}"
+        return f"sip:{said.sip_address}" if _SIP.fullmatch(said.sip_address) else None
     if said.kind in (CallerKind.EXTENSION, CallerKind.SHORT_CODE):
         return plain
     return said.e164

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from datetime import UTC, datetime
 from typing import Any
 
@@ -39,7 +39,27 @@ async def wrap_up_of(pool: Pool, agent_id: int) -> dict[str, Any] | None:
         "required": bool(row["disposition_required"]),
         "customer_name": row["customer_name"],
         "ani": row["ani"],
+        "withheld": row["withheld"],
+        "display_name": row["display_name"],
     }
+
+
+async def set_own_state(
+    pool: Pool, hub: Hub, presence: Presence, actor: Actor, state: str, reason: str = ""
+) -> dict[str, Any]:
+    """The agent's state by the agent's own word, which also ends after-call work.
+
+    Raises Invalid (of the state, or a disposition that is still to be given: nothing changes then).
+    """
+    work = await wrap_up_of(pool, actor.agent_id)
+    if work is None:
+        return await presence.set_state(actor.agent_id, state, reason)
+    if work["required"] and work["disposition"] is None:
+        raise _missing(one["code"] for one in work["dispositions"])
+    # Who leaves says so first: the end of the work offers what waits to whoever is available.
+    said = await presence.set_state(actor.agent_id, state, reason)
+    await wrap_up(pool, hub, presence, actor, int(work["contact_id"]), {})
+    return said
 
 
 async def wrap_up(
@@ -66,10 +86,10 @@ async def wrap_up(
             raise Forbidden("another agent is finishing this contact")
         codes = [one["code"] for one in row["dispositions"] or ()]
         if code is not None and codes and code not in codes:
-            raise _invalid(f"must be one of {', '.join(codes)}")
+            raise _invalid(f"there is no such disposition: use {', '.join(codes)}")
         code = row["disposition"] if keeps else code
         if done and wrapping is not None and code is None and row["disposition_required"]:
-            raise _invalid(f"say what came of it: {', '.join(codes)}")
+            raise _missing(codes)
         if done and row["channel"] == "call" and row["ended_at"] is None and wrapping is not None:
             raise Conflict("the call goes on")
         await _keep(connection, actor, row, code, note)
@@ -94,6 +114,10 @@ async def _keep(
     if diff:
         await store.set_result(connection, row["id"], code, kept)
         await audit.insert_audit(connection, actor.agent_id, "contact.update", "contact", row["id"], diff)
+
+
+def _missing(codes: Iterable[str]) -> Invalid:
+    return _invalid(f"say what came of it: {', '.join(codes)}")
 
 
 def _invalid(what: str) -> Invalid:

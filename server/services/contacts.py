@@ -16,6 +16,7 @@ from server.domain.identity import email_match_key, normalise_email
 from server.domain.permission import Actor
 from server.domain.view import contact_view, text_id, time_text
 from server.push.hub import Hub
+from server.services.recordings import recording_view
 from server.services.transaction import transaction
 from server.store import audit
 from server.store import contacts as store
@@ -51,9 +52,10 @@ def _identity(row: asyncpg.Record) -> Identity:
 
 
 def contact_record(row: asyncpg.Record) -> dict[str, Any]:
-    """The contact, with ``ani_raw``, the names of its customer and agent, and a mail's subject."""
+    """The contact, with ``ani_raw``, its recording, the names of its customer and agent, and a mail's subject."""
     return contact_view(dict(row), row["queue"], json.loads(row["candidates"])) | {
         "ani_raw": row["ani_raw"],
+        "recording": recording_view(dict(row)),
         "customer_name": row["customer_name"],
         "agent_name": row["agent_name"],
         "subject": row["subject"],

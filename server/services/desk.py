@@ -11,10 +11,12 @@ import asyncpg
 
 from server.domain.directory import Directory
 from server.domain.errors import Conflict, Invalid, NotFound
+from server.domain.hours import Hours
 from server.domain.identity import email_match_key
 from server.domain.permission import Actor
 from server.domain.view import ticket_number
 from server.push.hub import Hub
+from server.services.call_result import result_of
 from server.services.pop_payload import payload_of_contact
 from server.services.queues import list_queues
 from server.services.take_calls import IntakeRules
@@ -27,21 +29,22 @@ LIVE = timedelta(hours=12)
 RECENT = timedelta(hours=18)
 OWN_TICKETS = 60
 WAITING, BOARD_WAITING = 40, 8
+WRAP_UP = ("wrap_up_contact_id", "wrap_up_until")
 Row = Mapping[str, Any]
 
 
 async def presence_of(pool: Pool, agent_id: int) -> dict[str, Any]:
-    """``state`` as it is kept, and ``shown``: busy while a call is on."""
+    """``state`` as it is kept, and ``shown``: busy while a call is on, wrap_up at after-call work."""
     async with transaction_errors():
         row = await pops.fetch_presence(pool, agent_id)
     if row is None:
-        return {"state": "offline", "reason": "", "since": None, "shown": "offline", "wrap_up_until": None}
+        return {"state": "offline", "reason": "", "since": None, "shown": "offline", **dict.fromkeys(WRAP_UP)}
     shown = "busy" if row["busy"] and row["state"] == "available" else row["state"]
     if row["wrap_up_contact_id"] is not None and shown == "available":
         shown = "wrap_up"
     return {
         "state": row["state"], "reason": row["reason"], "since": row["since"], "shown": shown,
-        "wrap_up_until": row["wrap_up_until"],
+        **{name: row[name] for name in WRAP_UP},
     }  # fmt: skip
 
 
@@ -130,6 +133,7 @@ async def contact_card(pool: Pool, directory: Directory, contact_id: int) -> dic
         key = lesson_key(contact)
         refused = await store.fetch_refused(connection, key) if key else set()
         card["is_confirmed"] = await _is_confirmed(connection, card["customer"], contact, key)
+        facts = await store.fetch_call_facts(connection, contact_id)
     known = {str(row["id"]): dict(row) for row in rows if row["id"] not in refused}
     card["candidates"] = [
         known[one] | {"score": what.get("score"), "reason": what.get("reason", "")}
@@ -140,6 +144,9 @@ async def contact_card(pool: Pool, directory: Directory, contact_id: int) -> dic
     card["queue"] = queue_title(directory, queue_id)
     card["answered_by"] = directory.agents.get(int(contact["agent_id"] or 0))
     card["is_live"] = contact["channel"] == "call" and contact["ended_at"] is None
+    card["result"] = (
+        result_of(dict(facts), directory) if facts is not None and facts["channel"] == "call" else None
+    )
     return card
 
 
@@ -201,13 +208,18 @@ async def ticket_of_contact(
     return int(opened["id"])
 
 
-async def ticket_course(pool: Pool, ticket_id: int, messages: Sequence[Row]) -> list[dict[str, Any]]:
+async def ticket_course(
+    pool: Pool, directory: Directory, ticket_id: int, messages: Sequence[Row]
+) -> list[dict[str, Any]]:
     """Messages, calls and changes of a ticket as one course, oldest first; each has ``entry`` and ``at``."""
     async with transaction_errors(), pool.acquire() as connection:
         calls = await store.fetch_ticket_contacts(connection, ticket_id)
         changes = await store.fetch_audit(connection, "ticket", ticket_id)
     course = [dict(row) | {"entry": "message", "at": _moment(row["created_at"])} for row in messages]
-    course += [dict(row) | {"entry": "call", "at": row["started_at"]} for row in calls]
+    course += [
+        dict(row) | {"entry": "call", "at": row["started_at"], "result": result_of(dict(row), directory)}
+        for row in calls
+    ]
     course += [
         dict(row) | {"entry": "change"}
         for row in changes
@@ -227,6 +239,8 @@ async def board(pool: Pool, directory: Directory) -> dict[str, Any]:
     for figure in figures:
         queue_id, oldest = int(figure["id"]), figure["oldest_wait_seconds"]
         members = [one for one in agents if queue_id in (one["queue_ids"] or ())]
+        known = directory.queues.get(queue_id)
+        hours = known.hours if known is not None else Hours()
         queues.append(
             {
                 "id": queue_id,
@@ -235,18 +249,23 @@ async def board(pool: Pool, directory: Directory) -> dict[str, Any]:
                 "waiting": [dict(row) for row in waiting if row["queue_id"] == queue_id][:BOARD_WAITING],
                 "waiting_count": figure["waiting"],
                 "oldest_at": now - timedelta(seconds=oldest) if oldest is not None else None,
+                "is_open": hours.is_open(now),
+                "opens_at": hours.next_open(now),
                 **{state: sum(1 for one in members if one["shown"] == state) for state in SHOWN},
             }
         )
     return {"queues": queues}
 
 
-SHOWN = ("available", "busy", "not_ready", "offline")
+SHOWN = ("available", "busy", "wrap_up", "not_ready", "offline")
 
 
 def _board_agent(row: asyncpg.Record) -> dict[str, Any]:
-    shown = "busy" if row["contact_id"] is not None and row["state"] == "available" else row["state"]
-    since = (row["answered_at"] or row["started_at"]) if shown == "busy" else row["since"]
+    shown, since = row["state"], row["since"]
+    if shown == "available" and row["contact_id"] is not None:
+        shown, since = "busy", row["answered_at"] or row["started_at"]
+    elif shown == "available" and row["wrap_up_contact_id"] is not None:
+        shown, since = "wrap_up", row["idle_since"]  # the end of the call
     return dict(row) | {"shown": shown, "shown_since": since}
 
 

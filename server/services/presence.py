@@ -22,6 +22,7 @@ from server.store.pool import Pool, transaction_errors
 
 Row = asyncpg.Record
 ROUTES = (intake_store.ROUTING, intake_store.ROUTING_TOUCHES)
+UNTOLD = timedelta(minutes=2)  # a call that was asked for, and of which the PBX never told anything
 POP_STALE = timedelta(minutes=15)
 MAX_OFFERS = 50  # of what waited without a caller on the line, to one who comes back
 
@@ -167,12 +168,13 @@ class Presence:
     async def sweep_calls(self, older_than: timedelta) -> int:
         """Close calls whose end never came; their agents are free again."""
         now = datetime.now(UTC)
-        rows = await store.fetch_live_calls(self._pool, now - older_than)
+        rows = await store.fetch_live_calls(self._pool, now - older_than, now - UNTOLD)
         for row in rows:
             call = sweep(call_of(row["call_key"], orjson.loads(row["legs"])), now)
             async with self._pool.acquire() as connection, connection.transaction():
                 legs = orjson.dumps(facts_of(call)).decode()
-                await store.close_swept(connection, row["id"], call.state.value, legs, now)
+                state = call.state.value if row["direction"] == "inbound" else "ended"
+                await store.close_swept(connection, row["id"], state, legs, now)
                 if (missed := _missed(row, call.state.value, now)) is not None:
                     await open_callbacks(connection, [missed], self._directory.snapshot, self._language)
             if row["agent_id"] is not None:

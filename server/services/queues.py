@@ -27,10 +27,15 @@ DISTRIBUTION = (
 WRITABLE = (*TEXTS, "dnis", *DISTRIBUTION)
 SECONDS = {"wrap_up_seconds": (0, 3600), "callback_due_seconds": (60, 14 * 86400)}
 MAX_LEVEL = 10
+AGENT_STATES = ("free", "busy", "wrap_up", "not_ready", "offline")
 
 
-def _view(row: asyncpg.Record, now: datetime) -> dict[str, Any]:
-    """``oldest_wait_seconds`` is None when nothing waits; ``agents`` counts the queue's agents."""
+def _view(row: asyncpg.Record, zone: str) -> dict[str, Any]:
+    """``oldest_wait_seconds`` is None when nothing waits; ``agents`` counts the queue's agents.
+
+    ``zone`` is the installation's, for a queue without one of its own.
+    """
+    now = datetime.now(UTC)
     oldest = row["oldest"]
     return {
         "id": str(row["id"]),
@@ -49,10 +54,10 @@ def _view(row: asyncpg.Record, now: datetime) -> dict[str, Any]:
         "holidays": row["holidays"],
         "time_zone": row["time_zone"],
         "callback_due_seconds": row["callback_due_seconds"],
-        "is_open": _hours(row).is_open(now),
+        "is_open": _hours(row, zone).is_open(now),
         "waiting": row["waiting"],
         "oldest_wait_seconds": max(0, int((now - oldest).total_seconds())) if oldest is not None else None,
-        "agents": {name: row[name] for name in ("free", "busy", "not_ready", "offline")},
+        "agents": {name: row[name] for name in AGENT_STATES},
         "version": row["version"],
     }
 
@@ -142,8 +147,8 @@ def _check_hours(new: Mapping[str, Any]) -> None:
         raise Invalid(f"{field}: {wrong}", fields={field: wrong})
 
 
-def _hours(row: asyncpg.Record) -> Hours:
-    hours, _ = read_hours(row["hours"], row["holidays"], row["time_zone"] or "UTC")
+def _hours(row: asyncpg.Record, zone: str) -> Hours:
+    hours, _ = read_hours(row["hours"], row["holidays"], row["time_zone"] or zone)
     return hours or Hours()
 
 
@@ -195,6 +200,7 @@ async def add_queue(
     dnis: Sequence[str] = (),
     is_default: bool = False,
     country: str = "",
+    zone: str = "UTC",
     actor: Actor | None = None,
     **distribution: Any,
 ) -> dict[str, Any]:
@@ -221,7 +227,7 @@ async def add_queue(
         await audit.insert_audit(connection, agent_id, "queue.add", "queue", queue_id)
         await notify_directory(connection)
         rows = await store.list_queues(connection, queue_id)
-    return _view(rows[0], datetime.now(UTC))
+    return _view(rows[0], zone)
 
 
 async def update_queue(
@@ -232,6 +238,7 @@ async def update_queue(
     version: int | None = None,
     *,
     country: str = "",
+    zone: str = "UTC",
 ) -> dict[str, Any]:
     """A merge patch on WRITABLE. Raises Invalid, NotFound, Conflict, PreconditionFailed."""
     check = Checks(WRITABLE, changes)
@@ -247,7 +254,7 @@ async def update_queue(
         new = old | read
         diff = {key: [old[key], new[key]] for key in read if old[key] != new[key]}
         if not diff:
-            return _view(row, datetime.now(UTC))
+            return _view(row, zone)
         await _check_free(connection, new, queue_id)
         if new["is_default"]:
             await store.clear_default(connection, queue_id)
@@ -260,21 +267,20 @@ async def update_queue(
         await audit.insert_audit(connection, actor.agent_id, "queue.update", "queue", queue_id, diff)
         await notify_directory(connection)
         rows = await store.list_queues(connection, queue_id)
-    return _view(rows[0], datetime.now(UTC))
+    return _view(rows[0], zone)
 
 
-async def list_queues(pool: Pool) -> list[dict[str, Any]]:
+async def list_queues(pool: Pool, zone: str = "UTC") -> list[dict[str, Any]]:
     """All of them by name, with live figures."""
     async with transaction_errors():
         rows = await store.list_queues(pool)
-    now = datetime.now(UTC)
-    return sorted((_view(row, now) for row in rows), key=lambda one: one["name"].casefold())
+    return sorted((_view(row, zone) for row in rows), key=lambda one: one["name"].casefold())
 
 
-async def fetch_queue(pool: Pool, queue_id: int) -> dict[str, Any]:
+async def fetch_queue(pool: Pool, queue_id: int, zone: str = "UTC") -> dict[str, Any]:
     """Raises NotFound."""
     async with transaction_errors():
         rows = await store.list_queues(pool, queue_id)
     if not rows:
         raise NotFound("there is no such queue")
-    return _view(rows[0], datetime.now(UTC))
+    return _view(rows[0], zone)

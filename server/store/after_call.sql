@@ -1,5 +1,6 @@
 -- name: fetch_wrap_up
-SELECT p.wrap_up_contact_id AS contact_id, p.wrap_up_until, c.ended_at, c.disposition, c.note, c.ani,
+SELECT p.wrap_up_contact_id AS contact_id, p.wrap_up_until, c.ended_at, c.disposition, c.note,
+       CASE WHEN c.direction = 'outbound' THEN c.dnis ELSE c.ani END AS ani, c.withheld, c.display_name,
        q.dispositions, q.disposition_required, k.name AS customer_name
 FROM presence p
 JOIN contacts c ON c.id = p.wrap_up_contact_id

@@ -55,6 +55,11 @@ async def fetch_ticket_contacts(pool: Executor, ticket_id: int) -> Rows:
     return await pool.fetch(SQL.fetch_ticket_contacts, ticket_id)
 
 
+async def fetch_call_facts(pool: Executor, contact_id: int) -> asyncpg.Record | None:
+    """What became of a contact: its facts, times and disposition, with the dispositions of its queue."""
+    return await pool.fetchrow(SQL.fetch_call_facts, contact_id)
+
+
 async def fetch_audit(pool: Executor, kind: str, subject_id: int) -> Rows:
     return await pool.fetch(SQL.fetch_audit, kind, subject_id)
 

@@ -79,10 +79,17 @@ SELECT EXISTS (SELECT FROM lessons l
 
 -- name: fetch_ticket_contacts
 SELECT c.id, c.channel, c.direction, c.state, c.ani, c.dnis, c.withheld, c.started_at, c.answered_at, c.ended_at,
-       c.recording_url, c.disposition, c.hangup_cause, c.continued, a.name AS agent_name
-FROM contacts c LEFT JOIN agents a ON a.id = c.agent_id
+       c.recording_url, c.disposition, c.hangup_cause, c.continued, a.name AS agent_name,
+       c.call_key, c.legs, c.ring_seconds, c.talk_seconds, c.hold_seconds, c.stir, c.note, q.dispositions
+FROM contacts c LEFT JOIN agents a ON a.id = c.agent_id LEFT JOIN queues q ON q.id = c.queue_id
 WHERE c.ticket_id = $1 AND c.channel IN ('call', 'sms')
 ORDER BY c.id DESC LIMIT 200
+
+-- name: fetch_call_facts
+SELECT c.channel, c.call_key, c.legs, c.ring_seconds, c.talk_seconds, c.hold_seconds, c.stir, c.disposition, c.note,
+       q.dispositions
+FROM contacts c LEFT JOIN queues q ON q.id = c.queue_id
+WHERE c.unit_id = 1 AND c.id = $1
 
 -- name: fetch_audit
 SELECT x.id, x.at, x.action, x.data, a.name AS agent_name
@@ -93,6 +100,7 @@ ORDER BY x.id DESC LIMIT 200
 -- name: fetch_board
 -- Each agent with what the supervisor wants to know.
 SELECT a.id, a.name, a.role, a.extension, coalesce(p.state, 'offline') AS state, coalesce(p.reason, '') AS reason, p.since,
+       p.wrap_up_contact_id, p.idle_since,
        c.id AS contact_id, c.state AS call_state, c.answered_at, c.started_at, c.ani, c.withheld, k.name AS customer_name,
        (SELECT array_agg(qa.queue_id) FROM queue_agents qa WHERE qa.agent_id = a.id) AS queue_ids
 FROM agents a

@@ -1,11 +1,14 @@
 -- name: columns
 c.*, q.name AS queue,
-k.name AS customer_name, a.name AS agent_name, m.subject, m.message_id AS first_message_id
+k.name AS customer_name, a.name AS agent_name, m.subject, m.message_id AS first_message_id,
+r.state AS recording_state, r.content_type AS recording_type, r.size AS recording_size,
+r.duration_seconds AS recording_seconds, r.error AS recording_error
 
 -- name: joins
 LEFT JOIN queues q ON q.id = c.queue_id
 LEFT JOIN customers k ON k.id = c.customer_id
 LEFT JOIN agents a ON a.id = c.agent_id
+LEFT JOIN recordings r ON r.contact_id = c.id AND r.url = c.recording_url
 LEFT JOIN LATERAL (SELECT x.subject, x.id AS message_id FROM messages x
                    WHERE c.channel <> 'call' AND x.ticket_id = c.ticket_id AND x.contact_id = c.id
                    ORDER BY x.id LIMIT 1) m ON true
@@ -84,4 +87,12 @@ SELECT l.id, l.key, l.customer_id, k.name AS customer_name, l.verdict, l.agent_i
 FROM lessons l JOIN customers k ON k.id = l.customer_id
 WHERE l.unit_id = 1 AND l.customer_id = $1 AND l.undone_at IS NULL
 ORDER BY l.id DESC
+LIMIT 200
+
+-- name: fetch_dispositions
+-- What queues offer as a call's outcome.
+SELECT DISTINCT ON (d ->> 'code') d AS said
+FROM queues q CROSS JOIN LATERAL jsonb_array_elements(q.dispositions) d
+WHERE q.unit_id = 1 AND d ->> 'code' <> ''
+ORDER BY d ->> 'code'
 LIMIT 200

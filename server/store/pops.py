@@ -91,8 +91,9 @@ async def connect_presence(pool: Executor, agent_id: int, at: datetime) -> bool:
     return bool((await pool.execute(SQL.connect_presence, agent_id, at)) == "INSERT 0 1")
 
 
-async def fetch_live_calls(pool: Executor, before: datetime) -> list[asyncpg.Record]:
-    return await pool.fetch(SQL.fetch_live_calls, before)
+async def fetch_live_calls(pool: Executor, before: datetime, untold: datetime) -> list[asyncpg.Record]:
+    """Calls without an end from ``before``, and those asked for before ``untold`` of which no event ever came."""
+    return await pool.fetch(SQL.fetch_live_calls, before, untold)
 
 
 async def close_swept(pool: Executor, contact_id: int, state: str, legs: str, at: datetime) -> None:

@@ -158,7 +158,8 @@ WHERE presence.state = 'offline'
 SELECT c.id, c.source, c.call_key, c.legs, c.agent_id, c.direction, c.customer_id, c.queue_id, c.ani,
        k.name AS customer_name
 FROM contacts c LEFT JOIN customers k ON k.id = c.customer_id
-WHERE c.channel = 'call' AND c.ended_at IS NULL AND c.started_at < $1
+WHERE c.channel = 'call' AND c.ended_at IS NULL
+    AND (c.started_at < $1 OR (c.started_at < $2 AND c.legs::text = '{}'))
 ORDER BY c.id LIMIT 200
 
 -- name: close_swept

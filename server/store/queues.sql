@@ -3,7 +3,7 @@
 SELECT q.*,
        (SELECT o.name FROM queues o WHERE o.id = q.overflow_queue_id) AS overflow_queue,
        ARRAY (SELECT d.dnis FROM queue_dnis d WHERE d.queue_id = q.id ORDER BY d.dnis) AS dnis,
-       w.waiting, w.oldest, f.free, f.busy, f.not_ready, f.offline
+       w.waiting, w.oldest, f.free, f.busy, f.wrap_up, f.not_ready, f.offline
 FROM queues q
 CROSS JOIN LATERAL (
     SELECT count(*) AS waiting, min(c.started_at) AS oldest
@@ -11,12 +11,13 @@ CROSS JOIN LATERAL (
     WHERE c.unit_id = q.unit_id AND c.queue_id = q.id AND c.state = 'ringing' AND c.agent_id IS NULL
         AND c.rung_agent_ids = '{}') w
 CROSS JOIN LATERAL (
-    SELECT count(*) FILTER (WHERE x.state = 'available' AND NOT x.busy) AS free,
+    SELECT count(*) FILTER (WHERE x.state = 'available' AND NOT x.busy AND NOT x.wraps_up) AS free,
            count(*) FILTER (WHERE x.busy) AS busy,
+           count(*) FILTER (WHERE x.state = 'available' AND NOT x.busy AND x.wraps_up) AS wrap_up,
            count(*) FILTER (WHERE x.state = 'not_ready' AND NOT x.busy) AS not_ready,
            count(*) FILTER (WHERE x.state = 'offline' AND NOT x.busy) AS offline
     FROM (
-        SELECT coalesce(p.state, 'offline') AS state,
+        SELECT coalesce(p.state, 'offline') AS state, p.wrap_up_contact_id IS NOT NULL AS wraps_up,
                EXISTS (SELECT FROM contacts c
                        WHERE c.agent_id = qa.agent_id AND c.channel = 'call' AND c.ended_at IS NULL) AS busy
         FROM queue_agents qa

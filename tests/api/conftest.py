@@ -15,6 +15,7 @@ from aiohttp.test_utils import TestServer
 
 from handlers.doors import route_modules
 from handlers.http import build_http_app
+from handlers.telephony.connections import Telephony
 from server.context import Context
 from server.domain.permission import Actor
 from server.intake.batcher import Batcher
@@ -85,6 +86,7 @@ async def api(pool: Pool, tmp_path: Path, database: str) -> AsyncIterator[Api]:
         rules=rules,
         calls=Batcher(refuse, refuse),
         touches=Batcher(refuse, refuse),
+        telephony=Telephony(database),
         addresses={},
     )
     await queues.add_queue(pool, name="support", is_default=True)

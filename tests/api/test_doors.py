@@ -182,7 +182,7 @@ async def test_agents_and_queues(api: Api) -> None:
     assert [(one["name"], one["is_default"]) for one in all_queues] == [
         ("sales", True), ("售后", False), ("support", False),
     ]  # fmt: skip
-    assert all_queues[2]["agents"] == {"free": 1, "busy": 0, "not_ready": 0, "offline": 3}
+    assert all_queues[2]["agents"] == {"free": 1, "busy": 0, "wrap_up": 0, "not_ready": 0, "offline": 3}
     for wrong, field in (({"name": "SALES"}, "name"), ({"name": "b", "dnis": ["4711"]}, "dnis")):
         assert field in (await api.call("POST", "/queues", wrong, "administrator", 409))["fields"]
     renamed = await api.call(

@@ -189,7 +189,7 @@ async def test_search_finds_in_any_spelling(console: Console) -> None:
 async def test_roles_see_what_is_theirs(console: Console) -> None:
     pages = await fill(console)
     page = await console.log_in(await console.window())
-    assert await page.locator(".nav a").all_inner_texts() == ["Desk", "Tickets", "Customers"]
+    assert await page.locator(".nav a").all_inner_texts() == ["Desk", "Tickets", "Customers", "Calls"]
     for name in ("queues", "quarantine", "agents", "admin-queues"):
         answer = await page.goto(console.url + pages[name])
         assert answer is not None and answer.status == 403

@@ -15,6 +15,7 @@ from handlers import forms, health
 from handlers.agent_socket import AgentSocket
 from handlers.http import build_http_app
 from handlers.mail.door import mail_door
+from handlers.telephony.connections import Telephony
 from server.app import Handlers, start
 from server.settings import load_settings
 
@@ -79,6 +80,8 @@ async def server(database: str, tmp_path: Path) -> AsyncIterator[FormServer]:
         },
     )
     async with contextlib.AsyncExitStack() as stack:
-        running = await start(settings, Handlers(http=_doors, socket=AgentSocket, mail=mail_door), stack)
+        running = await start(
+            settings, Handlers(http=_doors, socket=AgentSocket, mail=mail_door, telephony=Telephony), stack
+        )
         http = await stack.enter_async_context(aiohttp.ClientSession())
         yield FormServer(running.ctx, http, f"http://127.0.0.1:{running.ctx.addresses['http_port']}")

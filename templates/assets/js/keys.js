@@ -3,7 +3,9 @@
 import { accept } from "./pops.js";
 
 const ON = "ringpost.keys";
-const PLACES = { d: "/", t: "/tickets", c: "/customers", q: "/queues" };
+const PLACES = { d: "/", t: "/tickets", c: "/customers", l: "/calls", q: "/queues" };
+// A call is ended with Shift: who types on after leaving a field must not hang up on anybody.
+const DEEDS = ["a", "c", "o", "d", "h", "t", "X", ..."123456789"];
 let going = 0;
 
 export const keys = {
@@ -14,7 +16,7 @@ export const keys = {
 export function listenToKeys() {
   document.addEventListener("keydown", (event) => {
     if (event.ctrlKey || event.metaKey || event.altKey || event.isComposing) return;
-    const field = event.target.closest?.("input, textarea, select, [contenteditable]");
+    const field = event.target.closest?.("input:not([type=radio]), textarea, select, [contenteditable]");
     if (event.key === "Escape") {
       if (field) field.blur();
       document.getElementById("quick")?.replaceChildren();
@@ -33,9 +35,10 @@ export function listenToKeys() {
     else if (key === "/") press(event, () => document.getElementById("quick-field")?.focus());
     else if (key === "?") press(event, () => document.getElementById("keys")?.showModal());
     else if (key === "a" && accept()) event.preventDefault();
-    else if (["a", "c", "o"].includes(key)) {
-      const deed = [...document.querySelectorAll(`[data-key="${key}"]`)].find((one) => one.offsetParent !== null);
-      if (deed) press(event, () => deed.click());
+    else {
+      const said = event.shiftKey && key === "x" ? "X" : key;
+      const deed = DEEDS.includes(said) && [...document.querySelectorAll(`[data-key="${said}"]`)].find((one) => one.offsetParent !== null);
+      if (deed && !event.repeat) press(event, () => { if (deed.matches("input")) deed.focus(); deed.click(); });
     }
   });
 }

@@ -1,9 +1,13 @@
 // Puts the page's parts together.
 
+import { prepareAfterCall } from "./after-call.js";
+import { prepareCallControl } from "./call-control.js";
+import { prepareClickToDial } from "./click-to-dial.js";
 import { showConnection } from "./connection.js";
 import { listenToKeys } from "./keys.js";
 import { prepareNotifications } from "./notify.js";
 import { preparePage } from "./page.js";
+import { preparePlayers } from "./player.js";
 import { contactChanged, popComes } from "./pops.js";
 import { preparePreferences } from "./preferences.js";
 import { AgentSocket } from "./socket.js";
@@ -12,6 +16,7 @@ import { prepareSoftphone } from "./softphone-ui.js";
 const lately = new Map();
 
 preparePage();
+preparePlayers();
 
 const address = document.querySelector('meta[name="ringpost-socket"]')?.content;
 if (address) {
@@ -20,6 +25,9 @@ if (address) {
   prepareNotifications();
   listenToKeys();
   prepareSoftphone();
+  prepareCallControl();
+  prepareAfterCall();
+  prepareClickToDial();
 
   const socket = new AgentSocket(address);
   showConnection(socket);

@@ -13,7 +13,10 @@ export function preparePage() {
     if (event.target.matches("textarea, input:not([type=search], [type=range], [type=checkbox])")) event.target.dataset.dirty = "";
   });
   document.body.addEventListener("htmx:beforeSwap", ({ detail }) => {
-    const form = detail.requestConfig?.elt?.closest?.("form");
+    const asked = detail.requestConfig?.elt;
+    // A form that was taken away while its answer was on the way has lost the extension that morphs.
+    if (asked?.isConnected === false && asked.getAttribute("hx-swap")?.startsWith("morph")) detail.swapOverride = "outerHTML";
+    const form = asked?.closest?.("form");
     if (form && detail.requestConfig.verb !== "get" && detail.xhr.status < 400) {
       for (const field of form.querySelectorAll("[data-dirty]")) delete field.dataset.dirty;
       for (const field of form.querySelectorAll("[data-draft]")) sessionStorage.removeItem(draftKey(field));
@@ -48,6 +51,14 @@ export function preparePage() {
   prepareQuickSearch();
   fadeNotices();
   setInterval(count, 1000);
+  setInterval(poll, 5000);
+  document.addEventListener("visibilitychange", poll);
+}
+
+// A part that no hint tells of: asked again while somebody looks at it and the server is there.
+function poll() {
+  if (document.visibilityState !== "visible" || document.getElementById("connection")?.dataset.state !== "connected") return;
+  for (const part of document.querySelectorAll("[data-poll]")) htmx.trigger(part, "rp-poll");
 }
 
 const draftKey = (field) => `ringpost.draft:${new URL(field.form.action).pathname}:${field.name}`;

@@ -153,7 +153,7 @@ function follow(one, body) {
 // Without the server's help: what the frame itself says.
 function plain(frame) {
   const made = document.getElementById("pop-plain").content.cloneNode(true);
-  made.querySelector(".pop-reason").textContent = say(frame.reason);
+  made.querySelector(".pop-reason").textContent = why(frame);
   made.querySelector(".pop-name").textContent = title(frame);
   made.querySelector(".pop-number").textContent = frame.contact.ani ?? frame.contact.from ?? "";
   const list = made.querySelector(".warnings");
@@ -181,10 +181,14 @@ function title(frame) {
 }
 
 function body(frame) {
-  const said = [say(frame.reason)];
+  const said = [why(frame)];
   if (frame.contact.ani && !frame.contact.withheld) said.push(frame.contact.ani);
   if (frame.contact.subject) said.push(frame.contact.subject);
   return said.join(" · ");
+}
+
+function why({ reason, contact }) {
+  return say(reason === "ringing" && contact.direction === "outbound" ? "dialling" : reason);
 }
 
 // The tab says it too, while something waits to be accepted.
