@@ -18,7 +18,7 @@ setup-dev:
 # make test DATABASE_URL=postgresql://... takes that PostgreSQL (databases are created and dropped there).
 test: setup-dev
 	@sh tests/install-parts.sh
-	@$(PYTHON) -m pytest $(ARGS)
+	@$(PYTHON) -m pytest -n 2 $(ARGS)
 
 check: setup-dev
 	@$(PYTHON) -m ruff check .

@@ -21,8 +21,9 @@ from server.store.embedded import EmbeddedPostgres
 from server.store.migrations import migrate
 
 MIGRATIONS = Path(__file__).resolve().parents[1] / "migrations"
-# Tests of durability start a PostgreSQL of their own; for the others the disk need not be waited for.
-FAST = {"fsync": "off", "synchronous_commit": "off", "full_page_writes": "off"}
+# Tests of durability start a PostgreSQL of their own; for the others the disk need not be waited for. A worker of
+# autovacuum may not be ended by the role that drops a test's database.
+FAST = {"fsync": "off", "synchronous_commit": "off", "full_page_writes": "off", "autovacuum": "off"}
 
 
 class TestPostgres:
