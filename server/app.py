@@ -197,7 +197,8 @@ async def start(
     jobs.every("wrap-up", 1.0, presence.end_wrap_ups)
     jobs.every("overflow", 2.0, presence.overflow)
     jobs.every("open-queues", 15.0, presence.open_queues)
-    jobs.every("sweep", 30.0, lambda: presence.sweep_calls(sweep_after))
+    ringing_after = timedelta(seconds=settings.calls.ringing_sweep_seconds)
+    jobs.every("sweep", 30.0, lambda: presence.sweep_calls(sweep_after, ringing_after))
 
     stack.push_async_callback(call_intake.stop)
     calls.start()

@@ -111,6 +111,7 @@ class Agents(Section):
 
 class Calls(Section):
     sweep_after_seconds: int = Field(ge=60)
+    ringing_sweep_seconds: int = Field(ge=60)
 
 
 class Recordings(Section):

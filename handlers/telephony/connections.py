@@ -30,6 +30,17 @@ ACT_SECONDS = 15.0
 HTTP_TIMEOUT = aiohttp.ClientTimeout(total=10, sock_connect=4)
 
 
+def _able(control: Control, options: Mapping[str, str]) -> frozenset[Deed]:
+    """What the provider can do with the settings that this source has."""
+
+    def has(names: Sequence[str]) -> bool:
+        return all(any(options.get(name) for name in one.split("|")) for one in names)
+
+    if not has(control.needs):
+        return frozenset()
+    return control.deeds if has(control.needs_to_dial) else control.deeds - {Deed.DIAL}
+
+
 class Telephony:
     """``server.context.Telephony``. ``live`` and ``pace`` are for tests."""
 
@@ -82,7 +93,9 @@ class Telephony:
     def deeds(self, source: str) -> frozenset[Deed]:
         if source in self._keepers:
             return self._keepers[source].provider.deeds
-        return self._controls[source].deeds if source in self._controls else frozenset()
+        if source not in self._controls or self._ctx is None:
+            return frozenset()
+        return _able(self._controls[source], call_source(self._ctx, source).options)
 
     async def act(self, source: str, command: Command) -> str:
         """The key of the call that was made (DIAL), else "". Raises CommandFailed."""

@@ -66,9 +66,15 @@ class CommandFailed(Exception):
 
 @runtime_checkable
 class Control(Protocol):
-    """The part of a ``Provider`` that acts. Settings of its own (account, key, api_url) are in ``options``."""
+    """The part of a ``Provider`` that acts. Settings of its own (account, key, api_url) are in ``options``.
+
+    ``needs`` are the options without which it can do nothing, ``needs_to_dial`` those of DIAL beside them;
+    ``a|b`` is one of two. Without them nothing is offered.
+    """
 
     deeds: frozenset[Deed]
+    needs: tuple[str, ...]
+    needs_to_dial: tuple[str, ...]
 
     async def act(self, source: CallSource, command: Command, http: aiohttp.ClientSession) -> str:
         """Give the key of the call that was made (DIAL), else "". Raises CommandFailed."""

@@ -32,6 +32,8 @@ class PlivoProvider:
 
     name = "plivo"
     deeds = plivo_control.DEEDS
+    needs = ("account",)
+    needs_to_dial: tuple[str, ...] = ("number",)
 
     def verify(self, source: CallSource, request: HookRequest) -> None:
         check_signature(source, request)

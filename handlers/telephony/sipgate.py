@@ -48,6 +48,8 @@ class SipgateProvider:
     name = "sipgate"
     public_secrets = True  # they check signatures, and open no door
     deeds = sipgate_control.DEEDS
+    needs = ("token_id", "token")
+    needs_to_dial: tuple[str, ...] = ()
 
     def __init__(self) -> None:
         self._continued: dict[tuple[str, str], str] = {}  # (source, call id) -> the call that it continues

@@ -30,6 +30,8 @@ class TelnyxProvider:
     name = "telnyx"
     public_secrets = True  # they check signatures, and open no door
     deeds = frozenset({Deed.DIAL, Deed.HANG_UP, Deed.TRANSFER})
+    needs = ("api_key",)
+    needs_to_dial: tuple[str, ...] = ("connection_id", "number")
 
     def verify(self, source: CallSource, request: HookRequest) -> None:
         check_signature(request, source.secrets)

@@ -77,6 +77,8 @@ class ThreecxProvider:
     name = "threecx"
     ring = "pbx"  # the agent was chosen before we hear of the call
     deeds = threecx_control.DEEDS
+    needs = ("api_url", "client_id", "client_key")
+    needs_to_dial: tuple[str, ...] = ()
     lookup_reply = staticmethod(lookup_reply)
 
     def verify(self, source: CallSource, request: HookRequest) -> None:

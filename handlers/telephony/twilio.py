@@ -28,6 +28,8 @@ class TwilioProvider:
 
     name = "twilio"
     deeds: frozenset[Deed] = twilio_control.DEEDS
+    needs = ("account",)
+    needs_to_dial: tuple[str, ...] = ("number",)
 
     async def act(self, source: CallSource, command: Command, http: aiohttp.ClientSession) -> str:
         return await twilio_control.act(source, command, http)

@@ -34,6 +34,8 @@ class VonageProvider:
 
     name = "vonage"
     deeds = vonage_control.DEEDS
+    needs = ("application_id", "private_key|private_key_file")
+    needs_to_dial: tuple[str, ...] = ("number",)
 
     def verify(self, source: CallSource, request: HookRequest) -> None:
         check_token(source, request)

@@ -53,6 +53,7 @@ class Directory:
     by_ref: Mapping[str, int] = field(default_factory=dict)
     by_dnis: Mapping[str, int] = field(default_factory=dict)
     by_queue_name: Mapping[str, int] = field(default_factory=dict)
+    members: Mapping[int, tuple[int, ...]] = field(default_factory=dict)  # queue -> its agents
     default_queue_id: int | None = None
 
     def find_agent(self, ref: str) -> Agent | None:
@@ -76,7 +77,12 @@ class Directory:
         return queue.name if queue is not None else None
 
 
-def build_directory(agents: Iterable[Agent], queues: Iterable[Queue], dnis: Mapping[str, int]) -> Directory:
+def build_directory(
+    agents: Iterable[Agent],
+    queues: Iterable[Queue],
+    dnis: Mapping[str, int],
+    members: Mapping[int, tuple[int, ...]] | None = None,
+) -> Directory:
     by_ref: dict[str, int] = {}
     ambiguous: set[str] = set()
     known = {agent.id: agent for agent in agents}
@@ -99,6 +105,7 @@ def build_directory(agents: Iterable[Agent], queues: Iterable[Queue], dnis: Mapp
         queues=known_queues,
         by_ref=by_ref,
         by_dnis=dict(dnis),
+        members=members or {},
         by_queue_name={queue.name.casefold(): queue.id for queue in known_queues.values()},
         default_queue_id=next((queue.id for queue in known_queues.values() if queue.is_default), None)
         or next(iter(sorted(known_queues)), None),

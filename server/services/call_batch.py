@@ -70,6 +70,7 @@ class CallBatch:
         self.wraps: dict[int, tuple[int, datetime | None]] = {}  # agent -> contact to wrap up, until when
         self.not_answering: set[int] = set()  # agents whose phone rang and was not picked up
         self.waiting_again: set[int] = set()  # queues with a caller whom nobody picked up
+        self.lines_changed: set[int] = set()  # queues in which one began or ceased to wait
         self.missed: dict[int, MissedCall] = {}
         self.spoken: dict[int, int | None] = {}  # customer -> the agent who speaks with them
         self.identity: dict[tuple[str, str], Work] = {}
@@ -166,6 +167,10 @@ class CallBatch:
         if contact.agent_id is not None and not ended:
             self.busy[contact.agent_id] = contact.id
         follow_callbacks(self, contact, item, ended)
+        waits = not ended and contact.agent_id is None and not contact.rung and contact.queue_id is not None
+        if waits != contact.waited:
+            contact.waited = waits
+            self.lines_changed.add(contact.queue_id or 0)
         contact.ended_before, contact.answered_before = ended, stands.answered_at is not None
 
     def _contact(self, work: Work) -> Contact:
@@ -193,6 +198,7 @@ class CallBatch:
                 state=row["state"],
                 ended_before=call.ended_at is not None,
                 answered_before=call.answered_at is not None,
+                waited=call.ended_at is None and row["agent_id"] is None and not row["rung_agent_ids"],
                 row=row,
             )
             if key in self.identity and row["customer_id"] is None and row["ani"] is None and item.inbound:

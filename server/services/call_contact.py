@@ -39,6 +39,7 @@ class Contact:
     changed: bool = False
     ended_before: bool = False
     answered_before: bool = False
+    waited: bool = False  # rang at nobody
     stir: str | None = None
     routed: bool = False  # it came as something that Ringpost is to offer to somebody
     row: asyncpg.Record | None = None

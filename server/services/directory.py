@@ -30,10 +30,12 @@ class DirectoryKeeper:
         self._pool = pool
         self._dsn = dsn
         self._bell = asyncio.Event()
+        self._reloading = asyncio.Lock()
         self.snapshot = Directory()
 
     async def reload(self) -> None:
-        self.snapshot = await store.fetch_directory(self._pool, self._zone)
+        async with self._reloading:  # one that began earlier must not put its older snapshot over a newer one
+            self.snapshot = await store.fetch_directory(self._pool, self._zone)
 
     def _ring(self, *_: Any) -> None:
         self._bell.set()

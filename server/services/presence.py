@@ -66,6 +66,11 @@ class Presence:
         self._hub.hint_supervisors("presence_changed", agent_id)
         self._hub.hint("presence_changed", agent_id, [agent_id])
 
+    def _tell_line(self, queue_id: int) -> None:
+        """What waits in the queue has changed: for its agents and for supervisors."""
+        self._hub.hint("queue_changed", queue_id, self._directory.snapshot.members.get(queue_id, ()))
+        self._hub.hint_supervisors("queue_changed", queue_id)
+
     async def offer_waiting(self, agent_id: int) -> int:
         """Give the agent what waits: one call at the most, and mails and forms. Gives how many."""
         offered = 0
@@ -108,7 +113,7 @@ class Presence:
                 )
                 pop_id = await store.insert_pop(connection, agent_id, waiting["id"], reason)
         self._hub.pop([Pop(pop_id, agent_id, payload)])
-        self._hub.hint_supervisors("queue_changed", waiting["queue_id"])
+        self._tell_line(waiting["queue_id"])
         return True
 
     async def route_queue(self, queue_id: int) -> int:
@@ -129,7 +134,7 @@ class Presence:
             if tickets:
                 await store.move_tickets(connection, tickets)
         for queue_id in {row[side] for row in moved for side in ("from_queue_id", "to_queue_id")}:
-            self._hub.hint_supervisors("queue_changed", queue_id)
+            self._tell_line(queue_id)
         for queue_id in {row["to_queue_id"] for row in moved}:
             await self.route_queue(queue_id)
         return len(moved)
@@ -165,10 +170,13 @@ class Presence:
             if queue.hours.is_open(now):
                 await self.route_queue(queue.id)
 
-    async def sweep_calls(self, older_than: timedelta) -> int:
-        """Close calls whose end never came; their agents are free again."""
+    async def sweep_calls(self, older_than: timedelta, ringing: timedelta = timedelta(minutes=15)) -> int:
+        """Close calls whose end never came, and those that ring at an agent for longer than any phone does.
+
+        Their agents are free again.
+        """
         now = datetime.now(UTC)
-        rows = await store.fetch_live_calls(self._pool, now - older_than, now - UNTOLD)
+        rows = await store.fetch_live_calls(self._pool, now - older_than, now - UNTOLD, now - ringing)
         for row in rows:
             call = sweep(call_of(row["call_key"], orjson.loads(row["legs"])), now)
             async with self._pool.acquire() as connection, connection.transaction():

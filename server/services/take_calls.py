@@ -57,6 +57,8 @@ class CallIntake:
             self._hub.hint("contact_changed", contact.id, {*contact.rung, *filter(None, (contact.agent_id,))})
         for queue_id in {contact.queue_id for contact in batch.contacts.values() if contact.queue_id}:
             self._hub.hint_supervisors("queue_changed", queue_id)
+        for queue_id in batch.lines_changed:
+            self._hub.hint("queue_changed", queue_id, batch.directory.members.get(queue_id, ()))
         for ticket_id in batch.tickets_changed:
             self._hub.hint_all("ticket_changed", ticket_id)
         for agent_id in batch.not_answering | batch.wraps.keys():

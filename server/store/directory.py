@@ -18,7 +18,8 @@ async def fetch_directory(connection: Connection | Pool, zone: str = "UTC") -> D
     agents = [Agent(**dict(row)) for row in await connection.fetch(SQL.fetch_agents)]
     queues = [_queue(dict(row), zone) for row in await connection.fetch(SQL.fetch_queues)]
     dnis = {row["dnis"]: row["queue_id"] for row in await connection.fetch(SQL.fetch_dnis)}
-    return build_directory(agents, queues, dnis)
+    members = {row["queue_id"]: tuple(row["agent_ids"]) for row in await connection.fetch(SQL.fetch_members)}
+    return build_directory(agents, queues, dnis, members)
 
 
 def _queue(row: dict[str, Any], zone: str) -> Queue:

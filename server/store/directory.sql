@@ -6,6 +6,9 @@ SELECT id, name, title_en, title_zh, is_default, hours, holidays, time_zone, wra
        disposition_required, callback_due_seconds, overflow_after_seconds, overflow_queue_id
 FROM queues WHERE unit_id = 1 ORDER BY id
 
+-- name: fetch_members
+SELECT queue_id, array_agg(agent_id ORDER BY agent_id) AS agent_ids FROM queue_agents GROUP BY queue_id
+
 -- name: fetch_dnis
 SELECT dnis, queue_id FROM queue_dnis WHERE unit_id = 1
 

@@ -91,9 +91,12 @@ async def connect_presence(pool: Executor, agent_id: int, at: datetime) -> bool:
     return bool((await pool.execute(SQL.connect_presence, agent_id, at)) == "INSERT 0 1")
 
 
-async def fetch_live_calls(pool: Executor, before: datetime, untold: datetime) -> list[asyncpg.Record]:
-    """Calls without an end from ``before``, and those asked for before ``untold`` of which no event ever came."""
-    return await pool.fetch(SQL.fetch_live_calls, before, untold)
+async def fetch_live_calls(
+    pool: Executor, before: datetime, untold: datetime, rung: datetime
+) -> list[asyncpg.Record]:
+    """Calls without an end from ``before``; asked for before ``untold``, and no event ever came; at an agent's
+    phone since before ``rung``, and still ringing."""
+    return await pool.fetch(SQL.fetch_live_calls, before, untold, rung)
 
 
 async def close_swept(pool: Executor, contact_id: int, state: str, legs: str, at: datetime) -> None:

@@ -159,7 +159,11 @@ SELECT c.id, c.source, c.call_key, c.legs, c.agent_id, c.direction, c.customer_i
        k.name AS customer_name
 FROM contacts c LEFT JOIN customers k ON k.id = c.customer_id
 WHERE c.channel = 'call' AND c.ended_at IS NULL
-    AND (c.started_at < $1 OR (c.started_at < $2 AND c.legs::text = '{}'))
+    AND (c.started_at < $1
+         OR (c.started_at < $2 AND c.legs::text = '{}')
+         OR (c.started_at < $3 AND c.state = 'ringing' AND c.agent_id IS NOT NULL
+             AND NOT EXISTS (SELECT FROM pops p
+                             WHERE p.agent_id = c.agent_id AND p.contact_id = c.id AND p.created_at >= $3)))
 ORDER BY c.id LIMIT 200
 
 -- name: close_swept
