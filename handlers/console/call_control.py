@@ -7,6 +7,7 @@ from uuid import uuid4
 
 from aiohttp import web
 
+from handlers.console.call_faults import CANNOT_CONTROL, told_to
 from handlers.console.door import form_of, id_of, page
 from handlers.console.render import render, see_other
 from handlers.telephony.call_deeds import read_target
@@ -49,7 +50,7 @@ async def command(request: web.Request, ctx: Context, actor: Actor) -> web.Strea
         await command_call(ctx, actor, contact_id, Deed(said), target, key)
         failed = ""
     except CommandFailed as no:
-        failed = str(no)
+        failed = told_to(actor, no, CANNOT_CONTROL)
     except (Invalid, Forbidden, Conflict) as no:
         failed = words_of(no)
     if not request.headers.get("HX-Request"):

@@ -3,6 +3,12 @@
 from __future__ import annotations
 
 from handlers.console.words import fault
+from handlers.telephony.control import CommandFailed
+from server.domain.permission import Actor
+
+# Instead of the key of the settings that is missing, which only an administrator can write.
+CANNOT_CALL = fault("calls cannot be made from here yet: ask your administrator")
+CANNOT_CONTROL = fault("calls cannot be controlled from here yet: ask your administrator")
 
 FAULTS = (
     # click to dial (server/services/dialling.py, handlers/telephony/commands.py)
@@ -47,3 +53,9 @@ FAULTS = (
     fault("there is no such number"),
     fault("all lines are busy"),
 )
+
+
+def told_to(actor: Actor, failed: CommandFailed, instead: str) -> str:
+    """Why it failed; ``instead`` of a fault of the settings for who cannot change them."""
+    said = str(failed)
+    return said if "[call_sources." not in said or actor.role == "administrator" else instead

@@ -11,6 +11,7 @@ from uuid import uuid4
 from aiohttp import web
 
 from handlers.console.call_control import words_of
+from handlers.console.call_faults import CANNOT_CALL, told_to
 from handlers.console.door import form_of, number_in, page, safe_next
 from handlers.console.render import render, see_other
 from handlers.telephony.commands import dial, dial_source
@@ -43,7 +44,7 @@ async def call(request: web.Request, ctx: Context, actor: Actor) -> web.StreamRe
     except (Invalid, Conflict) as wrong:
         return _answer(request, ctx, actor, REFUSED, asked, failed=words_of(wrong))
     except CommandFailed as no:
-        return _answer(request, ctx, actor, FAILED, asked, failed=str(no))
+        return _answer(request, ctx, actor, FAILED, asked, failed=told_to(actor, no, CANNOT_CALL))
     response = _answer(request, ctx, actor, 200, asked, dialled=wanted.number, by_browser=by_browser)
     told = {"number": wanted.number, "byBrowser": by_browser}
     response.headers["HX-Trigger"] = json.dumps({"rp-dialled": told})

@@ -190,6 +190,7 @@ LABELS: dict[str, dict[str, tuple[str, str]]] = {
         "ticket.customer": mark("action", "Another customer"),
         "ticket.update": mark("action", "Changed"),
         "ticket.open": mark("action", "Opened"),
+        "ticket.callback": mark("action", "Nobody took the call: to be called back"),
         "customer.create": mark("action", "Made"),
         "customer.update": mark("action", "Changed"),
         "customer.confirm": mark("action", "Confirmed"),

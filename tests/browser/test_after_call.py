@@ -73,13 +73,14 @@ async def test_finished_by_keyboard(console: Console) -> None:
     panel = page.locator("#after-call")
     await expect(panel).to_contain_text("Ann First")
     await expect(panel).to_contain_text("020 7946 0401")
+    await expect(panel.get_by_role("status")).to_contain_text("Say what came of it: the next contact")
     await expect(page.locator("#presence")).to_contain_text("After-call work")
     await expect(panel.locator("time")).to_have_text(re.compile(r"1:[12][0-9]"))
     # Done without a choice says what is missing, and keeps what was typed.
     await page.locator("#after-note").fill("Wants two of them")
     await page.locator("h1").evaluate("() => document.activeElement.blur()")
     await page.keyboard.press("d")
-    await expect(panel.locator(".wrong")).to_have_text("say what came of it")
+    await expect(panel.locator(".wrong")).to_have_text("Say what came of it")
     await expect(page.locator("#after-note")).to_have_value("Wants two of them")
     # A key chooses, another one changes its mind, D is done; the mouse is not needed.
     await page.keyboard.press("2")
@@ -281,6 +282,7 @@ async def test_axe_finds_nothing(
     await boss.locator('[name="hours_tue"]').fill("17:00-9:00")
     await boss.locator(".button.main").click()
     await expect(boss.locator("#wrong-hours_tue")).to_be_visible()
+    await boss.evaluate("scrollTo(0, 0)")  # a field half under the header is no small one
     await look("queue-settings", boss)
     await boss.screenshot(path=folder / f"queue-settings-whole-{language}.png", full_page=True)
     assert not {name: said for name, said in wrong.items() if said}

@@ -5,8 +5,10 @@ from __future__ import annotations
 import pytest
 from playwright.async_api import expect
 
+from handlers.console.call_faults import CANNOT_CALL, told_to
 from handlers.telephony.connections import Telephony
-from handlers.telephony.control import Command, Deed
+from handlers.telephony.control import Command, CommandFailed, Deed
+from server.domain.permission import Actor
 from tests.browser import phones as fixtures
 from tests.browser.phones import Phones
 
@@ -87,3 +89,14 @@ async def test_without_a_source_that_dials_the_phone_does(
     assert asked == []
     told = await phones.console.ctx.pool.fetchval("SELECT data FROM audit WHERE action = 'call.dial'")
     assert (told["number"], told["source"]) == (NUMBER, "softphone")
+
+
+def test_only_administrators_are_told_keys_of_the_settings() -> None:
+    agent, boss = (Actor(1, "Ann", "", role, "en") for role in ("agent", "administrator"))
+    unset, busy = (
+        CommandFailed("set account in [call_sources.main]: AC..."),
+        CommandFailed("the phone is busy"),
+    )
+    assert told_to(agent, unset, CANNOT_CALL) == CANNOT_CALL
+    assert told_to(boss, unset, CANNOT_CALL) == str(unset)
+    assert told_to(agent, busy, CANNOT_CALL) == str(busy)

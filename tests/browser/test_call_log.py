@@ -103,6 +103,10 @@ async def test_each_filter_finds(calling: CallConsole) -> None:
     ):  # fmt: skip
         await page.goto(f"{calling.url}/calls?{query}")
         assert await shown(page) == [str(made[name]) for name in expected], query
+    await page.goto(f"{calling.url}/calls?disposition=sold")
+    await expect(page.locator("#f-disposition option:checked")).to_have_text("Sold")
+    await page.goto(f"{calling.url}/calls?disposition=old-code")
+    await expect(page.locator("#f-disposition option:checked")).to_have_text("old-code")
     for query, words in (
         ("number=hello", "not a phone number"), ("from=yesterday", "must be a date"), ("agent=x", "must be an id"),
     ):  # fmt: skip

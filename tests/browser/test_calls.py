@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import os
+from dataclasses import dataclass, field
 from pathlib import Path
 
 import pytest
-from playwright.async_api import Page, expect
+from playwright.async_api import Error, Page, Route, expect
 
 from handlers.telephony.control import Deed
 from server.services import tickets
@@ -47,11 +49,34 @@ async def settled(page: Page) -> None:
     await expect(page.locator("#call-control [aria-busy]")).to_have_count(0)
 
 
+async def accepted(calling: CallConsole, page: Page) -> None:
+    """A call that rings, and its pop, once it is there, accepted."""
+    await calling.call(NUMBER, user="101")
+    await expect(page.locator(".pop")).to_be_visible()
+    await page.keyboard.press("a")
+
+
+@dataclass
+class HeldBack:
+    """The server's answer to the first request for a path: made at once, on the page when it is let go."""
+
+    made: asyncio.Event = field(default_factory=asyncio.Event)
+    let_go: asyncio.Event = field(default_factory=asyncio.Event)
+    given: asyncio.Event = field(default_factory=asyncio.Event)
+
+    async def hold(self, route: Route) -> None:
+        answer = await route.fetch()
+        self.made.set()
+        await self.let_go.wait()
+        with contextlib.suppress(Error):  # the page waits for it no longer
+            await route.fulfill(response=answer)
+        self.given.set()
+
+
 async def test_the_buttons_are_what_the_telephony_can(calling: CallConsole) -> None:
     page = await at_the_desk(calling)
     deeds = page.locator("#call-deeds button")
-    await calling.call(NUMBER, user="101")
-    await page.keyboard.press("a")
+    await accepted(calling, page)
     await expect(deeds).to_have_text(["AnswerA", "Hang up⇧X"])
     await calling.call(NUMBER, event="answer", answeringNumber="101", user="Priya")
     await expect(deeds).to_have_text(["HoldH", "TransferT", "Hang up⇧X"])
@@ -64,10 +89,43 @@ async def test_the_buttons_are_what_the_telephony_can(calling: CallConsole) -> N
     await expect(page.locator(".who-name")).to_be_visible()
     calling.far.can["pbx"] = frozenset(Deed)
     await page.reload()
-    await deeds.get_by_text("Hang up").click()
+    async with page.expect_response("**/commands"):
+        await deeds.get_by_text("Hang up").click()
     await calling.call(NUMBER, event="hangup", cause="normalClearing")
     await expect(deeds).to_have_count(0)
     assert [command.deed for _, command in calling.far.asked] == [Deed.HANG_UP]
+
+
+async def test_what_the_desk_asked_before_does_not_take_the_accepted_call_away(calling: CallConsole) -> None:
+    page, held = await at_the_desk(calling), HeldBack()
+    deeds = page.locator("#call-deeds button")
+    await page.route("**/desk/work", held.hold, times=1)
+    calling.ctx.hub.hint("presence_changed", calling.priya, [calling.priya])
+    await held.made.wait()
+    async with page.expect_event("requestfailed", lambda request: request.url.endswith("/desk/work")):
+        await accepted(calling, page)
+    await expect(deeds).to_have_text(["AnswerA", "Hang up⇧X"])
+    held.let_go.set()
+    await held.given.wait()
+    await calling.call(NUMBER, event="answer", answeringNumber="101", user="Priya")
+    await expect(deeds).to_have_text(["HoldH", "TransferT", "Hang up⇧X"])
+
+
+async def test_what_happens_while_the_accepted_call_is_fetched_is_seen(calling: CallConsole) -> None:
+    page, held = await at_the_desk(calling), HeldBack()
+    await page.route("**/desk/work?contact=*", held.hold, times=1)
+    await accepted(calling, page)
+    await held.made.wait()
+    contact = await calling.ctx.pool.fetchval("SELECT id FROM contacts")
+    await page.evaluate(
+        "id => { document.body.addEventListener(`rp-contact-${id}`, () => { window.told = true; }); }",
+        contact,
+    )
+    await calling.call(NUMBER, event="answer", answeringNumber="101", user="Priya")
+    await page.wait_for_function("window.told")
+    held.let_go.set()
+    await held.given.wait()
+    await expect(page.locator("#call-deeds button")).to_have_text(["HoldH", "TransferT", "Hang up⇧X"])
 
 
 async def test_keys_do_it_and_are_listed(calling: CallConsole) -> None:

@@ -113,7 +113,7 @@ async def test_several_pops_wait_their_turn(console: Console) -> None:
     await console.call("442079460401", call_id="c1", user="101")
     await expect(page.locator(".pop")).to_contain_text("Ann First")
     await console.call("442079460402", call_id="c2", user="101")
-    await expect(page.locator(".pop")).to_contain_text("1 more waiting")
+    await expect(page.locator(".pop")).to_contain_text("1 more: show it")
     await expect(page.locator(".pop")).to_contain_text("Ann First")
     await page.get_by_role("button", name="Later").click()
     await expect(page.locator(".pop")).to_contain_text("Ben Second")
@@ -139,14 +139,23 @@ async def test_calls_that_are_over_do_not_pile_up(console: Console) -> None:
         await console.call(f"44207946040{place}", call_id=f"c{place}", user="101")
     card = page.locator(".pop")
     await expect(card).to_contain_text("Ben Second")
-    await expect(card).to_contain_text("2 more waiting")
+    await expect(card).to_contain_text("2 more: show the next")
     assert await pool.fetchval("SELECT count(*) FROM pops WHERE acked_at IS NULL") == 0
     # Who waits behind the card and gives up waits no more.
     await console.call("442079460403", call_id="c3", event="hangup", cause="normalClearing")
-    await expect(card).to_contain_text("1 more waiting")
+    await expect(card).to_contain_text("1 more: show it")
     await console.call("442079460401", call_id="c5", user="101")
     await page.get_by_role("button", name="Dismiss all").click()
     await expect(card).to_have_count(0)
+    # Who gave up while nobody else waits has missed somebody: the card says so, and a call takes its place.
+    await console.call("442079460402", call_id="c6", user="101")
+    await expect(card).to_contain_text("Incoming call")
+    await console.call("442079460402", call_id="c6", event="hangup", cause="normalClearing")
+    await expect(card).to_contain_text("Missed call")
+    await expect(card.get_by_role("button", name="Open")).to_be_visible()
+    await console.call("442079460403", call_id="c7", user="101")
+    await expect(card).to_contain_text("Cy Third")
+    await expect(card.get_by_role("button", name="Accept")).to_be_visible()
 
 
 async def test_the_connection_comes_back_and_one_tab_is_enough(console: Console) -> None:

@@ -178,6 +178,8 @@ async def test_an_administrator_gives_a_phone(phones: Phones) -> None:
     await card.get_by_role("button", name="Save").click()
     await expect(card.locator("#wrong-uri")).to_contain_text("must be a SIP address")
     await expect(card.locator("#wrong-wss_url")).to_contain_text("must be an address")
+    await expect(card.get_by_label("SIP address")).to_be_focused()
+    await expect(card.get_by_label("SIP address")).to_be_in_viewport()
     assert " third" not in await page.content()
     await card.get_by_label("SIP address").fill(f"103@{DOMAIN}")
     await card.get_by_label("WebSocket address").fill(phones.sip.plain_url)

@@ -34,6 +34,8 @@ export function preparePage() {
     last.focus({ preventScroll: true });
   });
   document.body.addEventListener("htmx:configRequest", ({ detail }) => {
+    // A hint that waited while the desk went to another contact asks for that one.
+    if (detail.elt.id === "work" && detail.verb === "get") detail.path = detail.elt.getAttribute("hx-get");
     // The list marks the contact that the desk shows.
     const contact = document.getElementById("work")?.dataset.contact;
     if (detail.path === "/desk/queue" && contact) detail.parameters.set("contact", contact);
@@ -49,6 +51,7 @@ export function preparePage() {
     if (event.target.matches("[data-submit-on-change]")) event.target.form.requestSubmit();
   });
   prepareQuickSearch();
+  showMarked();
   fadeNotices();
   setInterval(count, 1000);
   setInterval(poll, 5000);
@@ -59,6 +62,16 @@ export function preparePage() {
 function poll() {
   if (document.visibilityState !== "visible" || document.getElementById("connection")?.dataset.state !== "connected") return;
   for (const part of document.querySelectorAll("[data-poll]")) htmx.trigger(part, "rp-poll");
+}
+
+// A form that was refused: the first marked field may be below the fold.
+function showMarked() {
+  const field = document.querySelector(".form-errors") && document.querySelector(":is(input, select, textarea)[aria-invalid=true]");
+  if (!field) return;
+  const folded = field.closest("details");
+  if (folded) folded.open = true;
+  field.scrollIntoView({ block: "center" });
+  field.focus({ preventScroll: true });
 }
 
 const draftKey = (field) => `ringpost.draft:${new URL(field.form.action).pathname}:${field.name}`;

@@ -37,9 +37,9 @@ export async function popComes(socket, frame) {
   document.body.dispatchEvent(new CustomEvent("rp-popped"));
 }
 
-// A caller is on the line: a call goes before the mails and forms that wait.
+// A caller is on the line: the call goes before all that waits, mails and forms and calls that were missed.
 function urgent(one) {
-  return one.frame.contact.channel === "call";
+  return one.frame.contact.channel === "call" && OF_A_CALL_ON.includes(one.frame.reason) && !one.isOver;
 }
 
 function line(one) {
@@ -51,28 +51,43 @@ export function accept() {
   if (!shown) return false;
   const id = shown.frame.contact.id;
   dismiss();
-  if (document.getElementById("work") && !document.querySelector("#work [data-dirty]")) {
+  open(id);
+  return true;
+}
+
+function open(id) {
+  const work = document.getElementById("work");
+  if (work && !isTypedOn()) {
     history.replaceState(history.state, "", `/?contact=${id}`);
+    const path = `/desk/work?contact=${id}`;
+    // From here on the desk is this contact's: what was asked before is not waited for, and no hint of it is missed.
+    htmx.trigger(work, "htmx:abort");
+    work.setAttribute("hx-get", path);
+    work.setAttribute("hx-trigger", `rp-contact-${id} from:body delay:120ms, ${work.getAttribute("hx-trigger")}`);
+    htmx.process(work);
     // What takes longer than a blink is drawn as what will be there.
     const loading = setTimeout(() => document.getElementById("work")?.replaceChildren(document.getElementById("work-loading").content.cloneNode(true)), 250);
-    htmx.ajax("GET", `/desk/work?contact=${id}`, { target: "#work", swap: "morph:outerHTML" })
-      .finally(() => clearTimeout(loading))
+    htmx.ajax("GET", path, { source: work, target: work, swap: "morph:outerHTML" })
+      .catch(() => {}) // a hint asked again meanwhile, or the page says what failed
       .then(() => {
+        clearTimeout(loading);
         document.getElementById("main")?.focus({ preventScroll: true });
         document.body.dispatchEvent(new CustomEvent("rp-popped"));
       });
   } else {
     location.assign(`/?contact=${id}`);
   }
-  return true;
 }
 
 export async function contactChanged(id) {
   if (shown && shown.frame.contact.id === id) { fill(shown); return; }
   const waits = queue.find((one) => one.frame.contact.id === id);
-  if (!waits || !isOver(waits, await look(waits)) || !queue.includes(waits)) return;
+  if (!waits) return;
+  const body = await look(waits);
+  if (!queue.includes(waits) || !isOver(waits, body) && !isOnDesk(waits, body)) return;
   queue.splice(queue.indexOf(waits), 1);
   more();
+  if (isOnDesk(waits, body) && !isTypedOn()) open(id);
 }
 
 // Of a callback that is due the call ended long ago: only a pop of a call that was on can be over.
@@ -80,8 +95,27 @@ function isOver(one, body) {
   return body?.dataset.over !== undefined && OF_A_CALL_ON.includes(one.frame.reason);
 }
 
+function isOwn(one, body) {
+  if (body?.dataset.state !== "answered" || one.frame.contact.channel !== "call") return false;
+  return body.dataset.agent === document.querySelector('meta[name="ringpost-agent"]').content;
+}
+
+function isTypedOn() {
+  return document.querySelector("#work [data-dirty]") !== null;
+}
+
+// What the agent has answered stands on the desk; another page needs the card as the way there.
+function isOnDesk(one, body) {
+  return isOwn(one, body) && document.getElementById("work") !== null;
+}
+
 function next() {
-  shown = queue.shift() ?? null;
+  const first = queue.findIndex(urgent);
+  show(queue.splice(Math.max(first, 0), 1)[0] ?? null);
+}
+
+function show(one) {
+  shown = one;
   if (!shown) { settle(); return; }
   const card = document.getElementById("pop-frame").content.firstElementChild.cloneNode(true);
   card.setAttribute("aria-label", title(shown.frame));
@@ -102,7 +136,7 @@ function next() {
 function turn() {
   if (!shown || queue.length === 0) return;
   queue.push(shown);
-  next();
+  show(queue.shift());
 }
 
 function dismiss() {
@@ -142,12 +176,19 @@ async function look(one) {
 // Who picks up the telephone need not press a key; and what a colleague answered needs nobody's eyes for long.
 function follow(one, body) {
   if (one !== shown) return;
-  // An ended call makes room for who still waits.
-  if (isOver(one, body) && queue.length > 0) setTimeout(() => { if (one === shown && queue.length > 0) dismiss(); }, 4000);
+  one.isOver = isOver(one, body);
+  const wasMissed = body.dataset.missed !== undefined;
+  one.card.querySelector("[data-pop-accept] span").textContent = say(wasMissed || isOwn(one, body) ? "open" : "accept");
+  if (one.isOver && !wasMissed) { dismiss(); return; }
+  // A missed call makes room for who still waits, at once when somebody is on the line.
+  if (one.isOver && queue.some(urgent)) { dismiss(); return; }
+  if (one.isOver && queue.length > 0) setTimeout(() => { if (one === shown && queue.length > 0) dismiss(); }, 4000);
   if (body.dataset.state !== "answered" || one.frame.contact.channel !== "call") return;
-  const own = document.querySelector('meta[name="ringpost-agent"]').content;
-  if (body.dataset.agent !== own) setTimeout(() => { if (one === shown) dismiss(); }, 4000);
-  else if (document.getElementById("work") && !document.querySelector("#work [data-dirty]") && queue.length === 0) accept();
+  if (!isOwn(one, body)) setTimeout(() => { if (one === shown) dismiss(); }, 4000);
+  else if (isOnDesk(one, body)) {
+    if (isTypedOn()) dismiss();
+    else accept();
+  }
 }
 
 // Without the server's help: what the frame itself says.
@@ -170,13 +211,13 @@ function more() {
   const button = shown?.card?.querySelector("[data-pop-more]");
   if (!button) return;
   shown.card.querySelector("[data-pop-none]").hidden = queue.length < 2;
-  button.hidden = queue.length === 0;
+  button.parentElement.hidden = queue.length === 0;
   button.textContent = queue.length === 1 ? say("more_one") : say("more_many", { count: queue.length });
 }
 
 function title(frame) {
   if (frame.customer) return frame.customer.name;
-  if (frame.contact.withheld) return say("withheld");
+  if (frame.contact.withheld && frame.contact.direction !== "outbound") return say("withheld");
   return frame.contact.display_name || frame.contact.from || frame.contact.ani || say("unknown_caller");
 }
 
