@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import aiohttp
 from playwright.async_api import expect
 
 from server.services import tickets
@@ -216,3 +217,24 @@ async def test_who_picks_up_needs_no_key(console: Console) -> None:
     await expect(page.locator(".pop")).to_have_count(0)
     await expect(page.locator(".desk-current")).to_contain_text("In conversation")
     await expect(page.locator('#queue [aria-current="true"]')).to_be_visible()
+
+
+async def test_nothing_that_can_wait_covers_a_call(console: Console) -> None:
+    page = await console.log_in(await console.window())
+    await console.ready(page)
+    await console.call("442079460310", user="101")
+    await expect(page.locator(".pop")).to_be_visible()
+    await console.call("442079460310", event="answer", answeringNumber="101", user="Priya")
+    await expect(page.locator(".pop")).to_have_count(0)
+    await expect(page.locator("#presence .dot.busy")).to_be_visible()
+    asked = {"name": "Ida Form", "email": "ida@customer.test", "message": "Where is my kettle?"}
+    async with (
+        aiohttp.ClientSession() as http,
+        http.post(f"{console.url}/forms/contact", json=asked) as answer,
+    ):
+        assert answer.status == 201
+    # It is in the list at once; its card comes when the call is over.
+    await expect(page.locator("#queue")).to_contain_text("Ida Form")
+    await expect(page.locator(".pop")).to_have_count(0)
+    await console.call("442079460310", event="hangup", cause="normalClearing")
+    await expect(page.locator(".pop")).to_contain_text("Ida Form")

@@ -109,10 +109,21 @@ function isOnDesk(one, body) {
   return isOwn(one, body) && document.getElementById("work") !== null;
 }
 
+// While a call is on, nothing that can wait is laid over it: mails and forms are in the list already, and their
+// cards come when the call is over.
+function isOnCall() {
+  return document.querySelector("#presence .dot.busy") !== null;
+}
+
 function next() {
   const first = queue.findIndex(urgent);
-  show(queue.splice(Math.max(first, 0), 1)[0] ?? null);
+  if (first < 0 && isOnCall()) show(null);
+  else show(queue.splice(Math.max(first, 0), 1)[0] ?? null);
 }
+
+document.body.addEventListener("htmx:afterSettle", () => {
+  if (!shown && queue.length > 0 && !isOnCall()) next();
+});
 
 function show(one) {
   shown = one;
