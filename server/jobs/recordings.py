@@ -60,8 +60,10 @@ class RecordingKeeper:
                     self._busy += 1
                     group.create_task(self._work(row))
                 self._free.clear()
+                # Not wait_for: of Python 3.11 it swallows a cancellation that comes with the event itself.
                 with contextlib.suppress(TimeoutError):
-                    await asyncio.wait_for(self._free.wait(), POLL_SECONDS)
+                    async with asyncio.timeout(POLL_SECONDS):
+                        await self._free.wait()
 
     async def adopt(self) -> int:
         """Take down the recordings that calls have got; gives how many."""

@@ -55,8 +55,10 @@ class DirectoryKeeper:
                     log.warning("directory_away", error=type(away).__name__)
                     await asyncio.sleep(0.5)
                     continue
+                # Not wait_for: of Python 3.11 it swallows a cancellation that comes with the bell itself.
                 with contextlib.suppress(TimeoutError):
-                    await asyncio.wait_for(self._bell.wait(), RELOAD_SECONDS)
+                    async with asyncio.timeout(RELOAD_SECONDS):
+                        await self._bell.wait()
         finally:
             if listener is not None and not listener.is_closed():
                 await listener.close()
