@@ -13,8 +13,7 @@ ALTER TABLE contacts
 
 ALTER TABLE presence
     ADD COLUMN wrap_up_contact_id bigint, -- after-call work: not offered anything meanwhile
-    ADD COLUMN wrap_up_until timestamptz, -- null: until the agent says so
-    ADD COLUMN missed_offers integer NOT NULL DEFAULT 0; -- calls in a row that rang and were not picked up
+    ADD COLUMN wrap_up_until timestamptz; -- null: until the agent says so
 
 DROP INDEX presence_free;
 CREATE INDEX presence_free ON presence (idle_since, agent_id)
@@ -23,7 +22,6 @@ CREATE INDEX presence_wrapping ON presence (wrap_up_until) WHERE wrap_up_contact
 
 ALTER TABLE queues
     ADD COLUMN skills jsonb NOT NULL DEFAULT '{}', -- skill -> the least level that an agent must have
-    ADD COLUMN ring_seconds integer NOT NULL DEFAULT 30, -- how long an offered call rings before the next agent gets it
     ADD COLUMN wrap_up_seconds integer NOT NULL DEFAULT 0, -- 0: no after-call work
     ADD COLUMN dispositions jsonb NOT NULL DEFAULT '[]', -- [{"code", "en", "zh_CN"}]
     ADD COLUMN disposition_required boolean NOT NULL DEFAULT false,

@@ -266,7 +266,7 @@ WHERE p.agent_id = locked.agent_id AND p.agent_id = ANY ($1::bigint[])
 
 -- name: set_not_answering
 -- A call was offered and not picked up: not ready, until the agent says otherwise.
-UPDATE presence SET state = 'not_ready', reason = 'no_answer', since = $2, missed_offers = missed_offers + 1
+UPDATE presence SET state = 'not_ready', reason = 'no_answer', since = $2
 WHERE agent_id = ANY ($1::bigint[]) AND state = 'available'
 
 -- name: lock
