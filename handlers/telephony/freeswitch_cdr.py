@@ -25,7 +25,6 @@ from server.domain.errors import NotAuthenticated
 from server.domain.event import CallEvent, Direction, EventType
 from server.domain.outcome import CallOutcome
 
-_OFF = ("off", "false", "no", "0")
 _UNDER_WAY: dict[str, Any] = {"ends_call": False, "cause": None, "duration_seconds": None}
 """What turns an event of a leg's end into one of its beginning."""
 
@@ -48,7 +47,7 @@ class FreeswitchCdrProvider:
         leg = read_leg(request.body)
         if (leg.profile("chan_name") or "").startswith("loopback/"):
             return ()  # a leg that the switch has with itself
-        alone = source.options.get("log_b_leg", "").lower() in _OFF
+        alone = source.is_off("log_b_leg")
         return tuple(_agents_leg(leg) if leg.parent else _callers_leg(leg, alone=alone))
 
     def reply(

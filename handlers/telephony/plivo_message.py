@@ -35,7 +35,6 @@ class Kind(Enum):
 PROGRESS = {"ringing", "in-progress"}
 FINAL = {"completed", "busy", "failed", "timeout", "no-answer", "cancel"}
 
-_OFF = ("off", "false", "no", "0")
 # A Record's action is a request of the call, its callback is not.
 _OF_ACTION = ("CallStatus", "Direction", "RecordingEndReason", "Digits")
 _WANTS_XML = ("StartApp", "Redirect", "")
@@ -78,7 +77,7 @@ class Message:
 
     @property
     def takes_voicemail(self) -> bool:
-        return self.source.options.get("voicemail", "").lower() not in _OFF
+        return self.source.takes_voicemail
 
     @property
     def poll(self) -> int:

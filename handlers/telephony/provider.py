@@ -42,6 +42,14 @@ class CallSource:
     options: Mapping[str, str] = field(default_factory=dict)
     joins: str = ""
 
+    def is_off(self, option: str) -> bool:
+        """Whether an option that is on by itself was switched off; TOML's ``false`` comes as a text."""
+        return self.options.get(option, "").lower() in ("off", "false", "no", "0")
+
+    @property
+    def takes_voicemail(self) -> bool:
+        return not self.is_off("voicemail")
+
     @property
     def calls_of(self) -> str:
         """The name under which its calls are kept."""

@@ -6,7 +6,7 @@ only. So our commands write it into the leg's client_state; of a leg without one
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -18,7 +18,6 @@ from server.domain.event import CallEvent, Direction, EventType
 UNTAKEN = frozenset({"timeout", "no_answer", "user_busy", "call_rejected", "not_found"})
 """The causes of a leg that was not picked up while the other side is still there."""
 
-_OFF = ("off", "false", "no", "0")
 _LONGEST_URL = 2048
 _VERDICTS = ("A", "B", "C")
 
@@ -31,10 +30,6 @@ class TelnyxEvent(CallEvent):
     control: str | None = None  # the leg's call_control_id
     connection: str | None = None
     state: ClientState = field(default_factory=ClientState)
-
-
-def takes_voicemail(options: Mapping[str, str]) -> bool:
-    return options.get("voicemail", "").lower() not in _OFF
 
 
 def read_event(message: Message) -> TelnyxEvent | None:
@@ -140,7 +135,7 @@ def _is_missed(message: Message, agent: str | None, cause: str | None) -> bool:
         return cause == "originator_cancel" and step is not Step.CUSTOMER
     if step in (Step.DIAL, Step.TRANSFER) or message.state.group:
         return False
-    return cause in UNTAKEN and takes_voicemail(message.source.options)
+    return cause in UNTAKEN and message.source.takes_voicemail
 
 
 def _enqueued(message: Message) -> TelnyxEvent:

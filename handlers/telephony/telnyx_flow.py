@@ -20,7 +20,7 @@ from handlers.telephony.control import CommandFailed
 from handlers.telephony.fields import optional_count
 from handlers.telephony.spoken import CLOSED, VOICEMAIL, WAIT, is_chinese, text_of
 from handlers.telephony.telnyx_commands import CallGone, Commands, address_of, recording
-from handlers.telephony.telnyx_events import TelnyxEvent, takes_voicemail
+from handlers.telephony.telnyx_events import TelnyxEvent
 from handlers.telephony.telnyx_message import ClientState, Step
 from server.domain.event import Direction, EventType
 from server.domain.outcome import CallOutcome, RungAgent
@@ -165,7 +165,7 @@ async def _queue(turn: Turn, control: str) -> None:
 
 async def _close(turn: Turn, control: str) -> None:
     """Nobody comes for this caller: a message may be left, else a word and the end."""
-    if takes_voicemail(turn.commands.source.options):
+    if turn.commands.source.takes_voicemail:
         await _greet(turn, control)
     else:
         await _say(turn, control, CLOSED, replace(turn.caller, step=Step.CLOSED))
@@ -184,7 +184,7 @@ async def _say(turn: Turn, control: str, what: str, state: ClientState) -> None:
 
 async def _untaken(turn: Turn, control: str) -> None:
     """Nobody took the call: to the voicemail, or back to the queue."""
-    if takes_voicemail(turn.commands.source.options):
+    if turn.commands.source.takes_voicemail:
         await _greet(turn, control)
     else:
         await _queue(turn, control)

@@ -72,7 +72,7 @@ class Message:
 
     @property
     def takes_voicemail(self) -> bool:
-        return self.source.options.get("voicemail", "").lower() not in ("off", "false", "no", "0")
+        return self.source.takes_voicemail
 
     @property
     def token(self) -> str:

@@ -38,7 +38,6 @@ DETECTED = {"human", "machine"}
 UNTAKEN = {"unanswered", "timeout", "busy", "rejected", "failed"}
 """The ends of a leg that nobody picked up while the caller is still there."""
 
-_OFF = ("off", "false", "no", "0")
 # Numbers stay text: of "to": 442079460100 no digit is lost, and nothing overflows.
 _JSON = json.JSONDecoder(parse_int=str, parse_float=str, parse_constant=str)
 
@@ -114,7 +113,7 @@ class Message:
 
     @property
     def takes_voicemail(self) -> bool:
-        return self.source.options.get("voicemail", "").lower() not in _OFF
+        return self.source.takes_voicemail
 
     @property
     def occurred_at(self) -> datetime | None:
